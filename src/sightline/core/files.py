@@ -1,0 +1,114 @@
+"""Writing so that nothing is ever half there, and naming content by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sightline.core.errors import UsageError
+
+CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """Give a path beside `target` to write a *file* to; rename it into place on success.
+
+    A process that dies leaves the old file or the new one, never a part of either.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name[:60]}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        _sync(part)
+        part.chmod(0o644)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(target: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a folder beside `target` to fill; rename it into place on success.
+
+    Raises:
+        UsageError: `target` exists, is not an empty folder, and `replace` is false.
+    """
+    target = Path(os.path.abspath(target))
+    occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
+    if occupied and not replace:
+        raise UsageError("already exists", where=target, remedy="choose another place or pass --replace")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{target.name[:60]}.", suffix=".part", dir=target.parent))
+    try:
+        yield part
+        part.chmod(0o755)
+        _exchange(part, target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _exchange(part: Path, target: Path) -> None:
+    """Put `part` where `target` is; the old folder is moved aside first and removed last."""
+    old = target.with_name(f".{target.name[:60]}.{os.getpid()}.old")
+    if target.exists():
+        target.replace(old)
+    try:
+        part.replace(target)
+    except OSError:
+        if old.exists():
+            old.replace(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    with suppress(OSError), path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text whole."""
+    with written_whole(target) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write JSON whole; NaN is refused, since no other reader takes it."""
+    write_text(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's bytes, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Hash of a JSON-like value, 16 hexadecimal digits; equal values give equal hashes."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def inside(root: Path, name: str) -> Path:
+    """`root / name`, refused where it climbs out of `root`.
+
+    Raises:
+        UsageError: the path is absolute or leaves the folder, through `..` or a link.
+    """
+    path = root / name
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise UsageError(f"path {name!r} climbs out of its folder", where=root)
+    return path

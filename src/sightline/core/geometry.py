@@ -1,0 +1,160 @@
+"""Where pixels go: the one resize of the project, and the matrices that carry labels along.
+
+Coordinates are continuous: (0, 0) is the top-left corner of the top-left pixel, x runs right, y
+down, so the centre of the first pixel is (0.5, 0.5) and a picture spans [0, width] x [0, height].
+A matrix is 2x3 float64 and maps source to destination. OpenCV counts from pixel centres instead;
+the half pixel is added in one place, `_to_cv2`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.core.specs import InputSpec
+
+Matrix = NDArray[np.float64]
+Array = NDArray[Any]
+
+
+def identity() -> Matrix:
+    """The matrix that moves nothing."""
+    return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+def compose(*matrices: Matrix) -> Matrix:
+    """One matrix for several applied in the order given (the first acts first)."""
+    total = np.eye(3)
+    for matrix in matrices:
+        total = np.vstack([matrix, (0.0, 0.0, 1.0)]) @ total
+    return total[:2]
+
+
+def invert(matrix: Matrix) -> Matrix:
+    """The matrix that undoes `matrix`; raises LinAlgError where it flattens the plane."""
+    return np.linalg.inv(np.vstack([matrix, (0.0, 0.0, 1.0)]))[:2]
+
+
+def placement(source_wh: tuple[int, int], spec: InputSpec) -> Matrix:
+    """Matrix from a source picture to the network's input, by the spec's fit.
+
+    `stretch` fills both sides, `letterbox` keeps the aspect and pads evenly, `crop` keeps the
+    aspect, fills and cuts evenly.
+    """
+    (sw, sh), (dw, dh) = source_wh, spec.size_wh
+    sx, sy = dw / sw, dh / sh
+    if spec.fit == "letterbox":
+        sx = sy = min(sx, sy)
+    elif spec.fit == "crop":
+        sx = sy = max(sx, sy)
+    return np.array([[sx, 0.0, (dw - sw * sx) / 2], [0.0, sy, (dh - sh * sy) / 2]])
+
+
+def warp(
+    picture: Array, matrix: Matrix, size_wh: tuple[int, int], *, pad: float = 0, nearest: bool = False
+) -> Array:
+    """Resample a picture (H, W) or (H, W, C) through `matrix` into `size_wh`, keeping its dtype.
+
+    Bilinear, after an integer area reduction where the matrix shrinks by two or more, so that
+    nothing aliases; `nearest` for class indices and depth, where values must not be mixed.
+    """
+    if not nearest:
+        picture, matrix = _reduced(picture, matrix)
+    flags = cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR
+    value = (float(pad),) * 4
+    out: Array = cv2.warpAffine(
+        picture, _to_cv2(matrix), size_wh, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=value
+    )
+    return out
+
+
+def _reduced(picture: Array, matrix: Matrix) -> tuple[Array, Matrix]:
+    """Shrink by whole factors of area averaging, leaving less than a factor of two to the warp."""
+    shrink_xy = 1.0 / np.maximum(np.linalg.norm(matrix[:, :2], axis=0), 1e-9)
+    fx, fy = (max(1, int(s + 1e-6)) for s in shrink_xy)
+    height, width = picture.shape[:2]
+    fx, fy = min(fx, width), min(fy, height)
+    if fx == 1 and fy == 1:
+        return picture, matrix
+    # A remainder narrower than a factor would shift every pixel; it is cut, at most factor-1 pixels.
+    small_wh = (width // fx, height // fy)
+    cut = picture[: small_wh[1] * fy, : small_wh[0] * fx]
+    small: Array = cv2.resize(cut, small_wh, interpolation=cv2.INTER_AREA)
+    return small, compose(np.array([[fx, 0.0, 0.0], [0.0, fy, 0.0]]), matrix)
+
+
+def _to_cv2(matrix: Matrix) -> Matrix:
+    """The same map between pixel-centre indices, as OpenCV counts."""
+    half = np.array([0.5, 0.5])
+    shift = matrix[:, :2] @ half + matrix[:, 2] - half
+    return np.column_stack([matrix[:, :2], shift])
+
+
+def place(picture: Array, spec: InputSpec) -> tuple[Array, Matrix]:
+    """The reference placing: a source picture into the network's input, and the matrix that did it."""
+    height, width = picture.shape[:2]
+    matrix = placement((width, height), spec)
+    nearest = spec.pixels == "depth16"
+    return warp(picture, matrix, spec.size_wh, pad=spec.pad, nearest=nearest), matrix
+
+
+def move_points(points_xy: Array, matrix: Matrix) -> Array:
+    """Points (..., 2) through a matrix, in their own dtype (integers become float64)."""
+    points = np.asarray(points_xy)
+    moved = points @ matrix[:, :2].T + matrix[:, 2]
+    return moved.astype(points.dtype if points.dtype.kind == "f" else np.float64, copy=False)
+
+
+def move_boxes(boxes_xyxy: Array, matrix: Matrix) -> Array:
+    """Boxes (N, 4) through a matrix: the axis-aligned hull of the four moved corners."""
+    boxes = np.asarray(boxes_xyxy).reshape(-1, 4)
+    corners = boxes[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
+    moved = move_points(corners, matrix)
+    return np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
+
+
+def clip_boxes(boxes_xyxy: Array, size_wh: tuple[int, int]) -> Array:
+    """Boxes (N, 4) cut to the picture."""
+    limit = np.array([size_wh[0], size_wh[1]] * 2, dtype=np.float64)
+    return np.clip(boxes_xyxy, 0.0, limit).astype(np.asarray(boxes_xyxy).dtype, copy=False)
+
+
+def box_areas(boxes_xyxy: Array) -> Array:
+    """Areas (N,) in square pixels; inverted boxes count as zero."""
+    boxes = np.asarray(boxes_xyxy).reshape(-1, 4)
+    return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1)
+
+
+def box_iou(a_xyxy: Array, b_xyxy: Array) -> Array:
+    """Intersection over union (N, M) of boxes (N, 4) and (M, 4)."""
+    a, b = np.asarray(a_xyxy).reshape(-1, 4), np.asarray(b_xyxy).reshape(-1, 4)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    meet = np.prod(np.maximum(high - low, 0.0), axis=2)
+    union = box_areas(a)[:, None] + box_areas(b)[None] - meet
+    return np.divide(meet, union, out=np.zeros_like(meet), where=union > 0)
+
+
+def polygon_area(polygon_xy: Array) -> float:
+    """Area (shoelace, unsigned) of one ring (N, 2) in square pixels."""
+    x, y = np.asarray(polygon_xy, dtype=np.float64).T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
+def polygon_box(polygons: tuple[Array, ...]) -> tuple[float, float, float, float]:
+    """The hull (x1, y1, x2, y2) of one or more rings."""
+    points = np.concatenate([np.asarray(p, dtype=np.float64).reshape(-1, 2) for p in polygons])
+    (x1, y1), (x2, y2) = points.min(axis=0), points.max(axis=0)
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def fill_polygons(polygons: tuple[Array, ...], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+    """Rings in continuous coordinates as a mask (H, W); a pixel is in when its centre is (even-odd)."""
+    mask = np.zeros((size_wh[1], size_wh[0]), np.uint8)
+    shift = 8
+    rings = [np.round((np.asarray(p, np.float64) - 0.5) * (1 << shift)).astype(np.int32) for p in polygons]
+    cv2.fillPoly(mask, rings, 1, shift=shift)
+    return mask.astype(bool)
