@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
-import click
 import typer
-from typer.core import TyperGroup
 
-from sightline.core.errors import SightlineError
+from sightline.core.errors import SightlineError, UsageError
 
-# Verb -> its line in `sightline --help`. The function `command` of `sightline.cli.VERB` is the verb.
+# Verb -> its line in `sightline --help`. The function `command` of `sightline.cli.VERB_command` is the verb.
 VERBS = {
     "new": "write a problem.yaml to start from",
     "import": "labels in any format to a checked dataset",
@@ -29,41 +29,35 @@ VERBS = {
 }
 
 
-class _Verbs(TyperGroup):
-    """A group that imports a verb's module only when the verb is named."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        return load(cmd_name)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of verbs, without importing any."""
-        with formatter.section("Verbs"):
-            formatter.write_dl(list(VERBS.items()))
-
-
-def load(verb: str) -> click.Command:
-    """The click command of a verb."""
-    module: Any = import_module(f"sightline.cli.{verb.replace('-', '_')}_command")
+def load(verb: str) -> typer.Typer:
+    """The application of one verb; only its module is imported."""
+    module: Any = import_module(f"sightline.cli.{verb}_command")
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name=verb)(module.command)
-    return typer.main.get_command(app)
+    return app
 
 
-@click.group(cls=_Verbs, help="Carries a computer-vision model through its whole life.")
-@click.version_option(package_name="sightline")
-def app() -> None:
-    """Root of the command line."""
+def usage() -> str:
+    """What `sightline --help` prints."""
+    lines = "\n".join(f"  {verb:<10}{text}" for verb, text in VERBS.items())
+    return f"Usage: sightline VERB ...\n\nVerbs (sightline VERB --help tells more):\n{lines}"
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Entry point: errors of ours are one line and exit 2 (bad input) or 1 (a contract not met)."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return
+    if words[0] == "--version":
+        print(f"sightline {version('sightline')}")
+        return
     try:
-        app(standalone_mode=True)
+        if words[0] not in VERBS:
+            near = difflib.get_close_matches(words[0], VERBS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "sightline --help lists the verbs"
+            raise UsageError(f"{words[0]!r} is no verb", remedy=hint)
+        load(words[0])(words[1:], prog_name=f"sightline {words[0]}")
     except SightlineError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

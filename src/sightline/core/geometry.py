@@ -125,7 +125,8 @@ def clip_boxes(boxes_xyxy: Array, size_wh: tuple[int, int]) -> Array:
 def box_areas(boxes_xyxy: Array) -> Array:
     """Areas (N,) in square pixels; inverted boxes count as zero."""
     boxes = np.asarray(boxes_xyxy).reshape(-1, 4)
-    return np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1)
+    areas: Array = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1)
+    return areas
 
 
 def box_iou(a_xyxy: Array, b_xyxy: Array) -> Array:
@@ -135,7 +136,8 @@ def box_iou(a_xyxy: Array, b_xyxy: Array) -> Array:
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     meet = np.prod(np.maximum(high - low, 0.0), axis=2)
     union = box_areas(a)[:, None] + box_areas(b)[None] - meet
-    return np.divide(meet, union, out=np.zeros_like(meet), where=union > 0)
+    iou: Array = np.divide(meet, union, out=np.zeros_like(meet), where=union > 0)
+    return iou
 
 
 def polygon_area(polygon_xy: Array) -> float:

@@ -88,7 +88,9 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint
     return decode_picture(data, where=path, max_pixels=max_pixels)
 
 
-def decode_picture(data: bytes, *, where: object = "picture", max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def decode_picture(
+    data: bytes, *, where: object = "picture", max_pixels: int = MAX_PIXELS
+) -> NDArray[np.uint8]:
     """Upright RGB pixels (H, W, 3) uint8 from a file's bytes; raises as `read_picture` does."""
     header = parse_header(data, where=where)
     width, height = header.stored_wh

@@ -1,5 +1,6 @@
 """The one predictor: place, infer, assemble. What infers is a function, so that PyTorch, ONNX Runtime
-and an engine differ in nothing else."""
+and an engine differ in nothing else.
+"""
 
 from __future__ import annotations
 
@@ -68,9 +69,7 @@ class Predictor:
             ]
         return results
 
-    def place(
-        self, batch: Sequence[Inputs]
-    ) -> tuple[dict[str, Array], list[tuple[Matrix, tuple[int, int]]]]:
+    def place(self, batch: Sequence[Inputs]) -> tuple[dict[str, Array], list[tuple[Matrix, tuple[int, int]]]]:
         """Stacked placed inputs, and for each element the matrix and source size of its first input."""
         columns: dict[str, list[Array]] = {name: [] for name in self.signature.inputs}
         frames: list[tuple[Matrix, tuple[int, int]]] = []

@@ -24,9 +24,7 @@ def _check(owner: Any, shapes: dict[str, tuple[int | None, ...]], dtypes: dict[s
     name = type(owner).__name__
     for field_name, want in shapes.items():
         array = np.ascontiguousarray(getattr(owner, field_name), dtype=dtypes[field_name])
-        fits = array.ndim == len(want) and all(
-            w in (None, s) for w, s in zip(want, array.shape, strict=True)
-        )
+        fits = array.ndim == len(want) and all(w in (None, s) for w, s in zip(want, array.shape, strict=True))
         if not fits:
             raise ModelError(f"{name}.{field_name} has shape {array.shape}, it must be {want}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -181,6 +179,4 @@ def same(a: Result, b: Result) -> bool:
     if type(a) is not type(b):
         return False
     pairs = ((getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
-    return all(
-        np.array_equal(x, y) if isinstance(x, np.ndarray) else bool(x == y) for x, y in pairs
-    )
+    return all(np.array_equal(x, y) if isinstance(x, np.ndarray) else bool(x == y) for x, y in pairs)

@@ -77,5 +77,7 @@ class Ledger:
             }
             for unit, n in self.read.items()
         }
-        entries = [{"unit": e.unit, "fate": e.fate, "reason": e.reason, "place": e.place} for e in self.entries]
+        entries = [
+            {"unit": e.unit, "fate": e.fate, "reason": e.reason, "place": e.place} for e in self.entries
+        ]
         return {"counts": counts, "entries": entries, "notes": self.notes}

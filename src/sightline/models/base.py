@@ -79,7 +79,8 @@ class Model(nn.Module, ABC):
     def losses(self, batch: Batch) -> Tensors:
         """Named terms that training sums, each a scalar mean over the batch (weighted by
         `batch.weights`). A term `per_example` (B,) f32, if given, is not summed: mining and
-        loss-weighted sampling read it."""
+        loss-weighted sampling read it.
+        """
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensors:
         """Decoded answers for placed inputs."""
