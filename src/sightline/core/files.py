@@ -43,7 +43,7 @@ def folder_written_whole(target: Path, *, replace: bool = False) -> Iterator[Pat
     Raises:
         UsageError: `target` exists, is not an empty folder, and `replace` is false.
     """
-    target = Path(os.path.abspath(target))
+    target = target.absolute()
     occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
     if occupied and not replace:
         raise UsageError("already exists", where=target, remedy="choose another place or pass --replace")

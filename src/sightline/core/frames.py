@@ -24,7 +24,8 @@ class FrameReader:
     """Random access to the frames of one video.
 
     Frame numbers are positions in presentation order among the packets that are in the file: a header
-    may claim more, and a packet may still not decode. RGB conversion is swscale's, from the stream's own matrix and range.
+    may claim more, and a packet may still not decode. RGB conversion is swscale's, from the stream's own
+    matrix and range.
 
     Raises:
         MediaError: the file is absent, is no video, or holds no video frame.
