@@ -1,0 +1,50 @@
+# Every target makes the environment it needs: `make demo` or `make test` on a bare checkout is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Bytecode is compiled at installation, so that no command pays for it at its first start.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: setup demo test test-all lint format bench docs clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode \
+		--constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/python -m compileall -q src
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/sightline demo --out demo --replace
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -m 'slow or not slow' --timeout 3600
+
+lint: $(READY)
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+# Figures with their bars; run it with nothing else running. Each script exits 1 where its bar is missed.
+bench: $(READY)
+	@failed=; for script in startup coco_import detection_metrics batches parity label_faults resume throughput bccd; do \
+		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || failed="$$failed $$script"; done; \
+	test -z "$$failed" || { echo "missed:$$failed"; exit 1; }
+
+docs: $(READY)
+	$(BIN)/python -m pytest tests/test_docs.py
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache
