@@ -127,7 +127,9 @@ def read_map(path: Path) -> NDArray[Any]:
 def write_picture(path: Path, pixels: NDArray[Any], *, quality: int = 95) -> None:
     """Write RGB (H, W, 3), grey or 16-bit (H, W) pixels; the suffix says the kind."""
     bgr = pixels[:, :, ::-1] if pixels.ndim == 3 else pixels
-    done, data = cv2.imencode(path.suffix, np.ascontiguousarray(bgr), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    jpeg = path.suffix.lower() in (".jpg", ".jpeg")  # OpenCV 5 warns where another kind gets its option
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if jpeg else []
+    done, data = cv2.imencode(path.suffix, np.ascontiguousarray(bgr), options)
     if not done:
         raise MediaError(f"cannot be encoded as {path.suffix!r}", where=path)
     path.write_bytes(data.tobytes())
