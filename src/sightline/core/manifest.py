@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sightline.core.errors import PackageError
+from sightline.core.errors import ModelError, PackageError, UsageError
 from sightline.core.files import inside, sha256, write_json
 from sightline.core.specs import Signature
 
@@ -61,9 +61,13 @@ class Manifest:
     reference: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into the package folder."""
-        write_json(folder / MANIFEST, asdict(self))
+        write_json(folder / MANIFEST, self.to_json())
 
     @classmethod
     def from_json(cls, value: Any, *, where: object) -> Manifest:
@@ -79,12 +83,9 @@ class Manifest:
                     where=where,
                     remedy="update sightline",
                 )
-            stages = {
-                name: Stage(**{**stage, "signature": Signature.from_json(stage["signature"])})
-                for name, stage in value["stages"].items()
-            }
+            stages = {name: _stage(stage) for name, stage in value["stages"].items()}
             return cls(**{**value, "stages": stages})
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ModelError) as error:
             raise PackageError(f"manifest is not whole: {error!r}", where=where) from error
 
     @classmethod
@@ -103,11 +104,26 @@ class Manifest:
             raise PackageError(f"manifest cannot be read ({error})", where=path) from error
         manifest = cls.from_json(value, where=path)
         for stage in manifest.stages.values():
-            file = inside(folder, stage.file)
-            if not file.is_file():
-                raise PackageError(f"names {stage.file}, which is absent", where=path)
+            file = stage_file(folder, stage)
             if verify and sha256(file) != stage.sha256:
                 raise PackageError(
                     f"{stage.file} does not match its hash", where=path, remedy="export the package again"
                 )
         return manifest
+
+
+def stage_file(folder: Path, stage: Stage) -> Path:
+    """Where a stage's file is; raises PackageError where it is absent or outside the folder."""
+    where = folder / MANIFEST
+    try:
+        file = inside(folder, stage.file)
+    except UsageError as error:
+        raise PackageError(f"names a file outside the package: {stage.file!r}", where=where) from error
+    if not file.is_file():
+        raise PackageError(f"names {stage.file}, which is absent", where=where)
+    return file
+
+
+def _stage(value: Any) -> Stage:
+    signature = Signature.from_json(value["signature"])
+    return Stage(**{**value, "signature": signature, "outputs": tuple(value["outputs"])})
