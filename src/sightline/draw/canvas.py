@@ -94,7 +94,9 @@ class Canvas:
         self, box_xyxy: Array, colour: Colour, *, width: int = 0, dashed: bool = False, halo: bool = True
     ) -> None:
         """A rectangle; the other arguments as `outline`."""
-        x1, y1, x2, y2 = (float(v) for v in box_xyxy)
+        # On pixel centres: a smoothed thin line between two pixels would lose its colour to its halo.
+        snapped = (np.floor(self.to_output(np.asarray(box_xyxy))) + 0.5) / self.scale
+        x1, y1, x2, y2 = (float(v) for v in snapped)
         corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)])
         self.outline(corners, colour, width=width, dashed=dashed, halo=halo)
 
