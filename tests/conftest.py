@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# The contracts' asserts tell what differed, as those in test files do.
+pytest.register_assert_rewrite("contracts.model_contract", "contracts.made")
+
 REPO = Path(__file__).resolve().parent.parent
 
 
