@@ -31,26 +31,54 @@ def timm_name(name: str) -> str:
     return full
 
 
-def pooled(name: str, size_hw: tuple[int, int], **options: Any) -> nn.Module:
+class Pooled(nn.Module):
     """A timm network from (B, 3, H, W) to one feature vector (B, D) a picture.
 
-    Networks that work at one size only (most transformers) are made for `size_hw`.
+    Args:
+        name: a preset or timm's own name.
+        size_hw: input size; networks that work at one size only (most transformers) are made for it.
+        options: further arguments of `timm.create_model`.
+
+    Attributes:
+        name: timm's name.
+        width: length D of the vector.
     """
-    full = timm_name(name)
-    config = timm.get_pretrained_cfg(full)
-    if config is not None and config.fixed_input_size:
-        options["img_size"] = size_hw
-    try:
-        network: nn.Module = timm.create_model(full, pretrained=False, num_classes=0, **options)
-    except (AssertionError, TypeError, ValueError) as error:
-        raise ModelError(f"cannot be built at {size_hw[1]}x{size_hw[0]}: {error}", where=name) from error
-    return network
+
+    def __init__(self, name: str, size_hw: tuple[int, int], **options: Any) -> None:
+        super().__init__()
+        self.name = timm_name(name)
+        config = timm.get_pretrained_cfg(self.name)
+        if config is not None and config.fixed_input_size:
+            options["img_size"] = size_hw
+        self._options = {"num_classes": 0, **options}
+        try:
+            net: Any = timm.create_model(self.name, pretrained=False, **self._options)
+        except (AssertionError, TypeError, ValueError) as error:
+            raise ModelError(f"cannot be built at {size_hw[1]}x{size_hw[0]}: {error}", where=name) from error
+        self.net: nn.Module = net
+        self.width = int(getattr(net, "head_hidden_size", None) or net.num_features)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Features (B, D) of centred pixels."""
+        features: Tensor = self.net(pixels)
+        return features
+
+    def fetch(self) -> dict[str, Tensor]:
+        """The tensors of this module as timm publishes them, downloaded."""
+        return fetched(self.name, self._options)
 
 
-def feature_width(network: nn.Module) -> int:
-    """Length of the vector that a network of `pooled` gives."""
-    width = getattr(network, "head_hidden_size", None) or network.num_features
-    return int(str(width))
+def fetched(name: str, options: dict[str, Any]) -> dict[str, Tensor]:
+    """Published weights of a timm network, named as inside `Pooled` and `Maps`.
+
+    Raises:
+        ModelError: timm has published none. Errors of the network pass as they are.
+    """
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise ModelError(f"timm publishes no weights for {name}")
+    net: nn.Module = timm.create_model(name, pretrained=True, **options)
+    return {f"net.{key}": value for key, value in net.state_dict().items()}
 
 
 class Maps(nn.Module):
@@ -69,17 +97,20 @@ class Maps(nn.Module):
 
     def __init__(self, name: str, *, least: int = 4, most: int = 32, channels_in: int = 3) -> None:
         super().__init__()
-        full = timm_name(name)
+        self.name = timm_name(name)
         try:
-            probe: Any = timm.create_model(full, pretrained=False, features_only=True)
+            probe: Any = timm.create_model(self.name, pretrained=False, features_only=True)
         except (RuntimeError, AttributeError, TypeError, ValueError) as error:
             raise ModelError(f"backbone {name!r} offers no feature maps: {error}") from error
         picked = [i for i, stride in enumerate(probe.feature_info.reduction()) if least <= stride <= most]
         if not picked:
             raise ModelError(f"backbone {name!r} has no maps of stride {least} to {most}")
-        net: Any = timm.create_model(
-            full, pretrained=False, features_only=True, out_indices=picked, in_chans=channels_in
-        )
+        self._options: dict[str, Any] = {
+            "features_only": True,
+            "out_indices": picked,
+            "in_chans": channels_in,
+        }
+        net: Any = timm.create_model(self.name, pretrained=False, **self._options)
         self.net: nn.Module = net
         info = net.feature_info
         self.strides: tuple[int, ...] = tuple(info.reduction())
@@ -89,3 +120,7 @@ class Maps(nn.Module):
         """Maps (B, C_i, H_i, W_i), finest first."""
         maps: list[Tensor] = self.net(pixels)
         return [m if m.shape[1] == w else m.movedim(-1, 1) for m, w in zip(maps, self.widths, strict=True)]
+
+    def fetch(self) -> dict[str, Tensor]:
+        """The tensors of this module as timm publishes them, downloaded."""
+        return fetched(self.name, self._options)

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from sightline.core.specs import InputSpec, Signature, Task
-from sightline.models.backbones import feature_width, pooled
+from sightline.models.backbones import Pooled
 from sightline.models.base import Batch, Model, Tensors
 from sightline.models.inputs import Specs, first_layer, need_classes, only_input, only_task
 from sightline.models.losses import batch_mean, cross_entropy
@@ -44,9 +44,9 @@ class Classifier(Model):
         self.input, spec = next(iter(signature.inputs.items()))
         self.first = first_layer(spec)
         options = {"drop_path_rate": drop_path} if drop_path else {}
-        self.net = pooled(backbone, (spec.size_wh[1], spec.size_wh[0]), **options)
+        self.net = Pooled(backbone, (spec.size_wh[1], spec.size_wh[0]), **options)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(feature_width(self.net), len(signature.classes))
+        self.head = nn.Linear(self.net.width, len(signature.classes))
         self.label_smoothing = label_smoothing
 
     def raw(self, inputs: Mapping[str, Tensor]) -> Tensors:
