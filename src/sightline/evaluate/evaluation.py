@@ -1,0 +1,177 @@
+"""Any predictor held against a dataset: a trained model, a package, a remote service, by one code path."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from sightline.core.errors import DatasetError, UsageError
+from sightline.core.predictor import AnyPredictor, Inputs
+from sightline.core.records import Sample
+from sightline.core.results import Result
+from sightline.evaluate.report import Report
+from sightline.evaluate.scores import Scores
+
+Dataset = Any
+Split = Any
+
+Progress = Callable[[int, int], None]
+AHEAD = 3
+
+
+def score(
+    predictor: AnyPredictor,
+    dataset: Dataset,
+    ids: Sequence[str],
+    *,
+    batch: int = 8,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Figures alone by `task.metric`, for a validation between epochs: no interval, no page.
+
+    Args:
+        predictor: what is measured.
+        dataset: holds the truth.
+        ids: records to measure on.
+        batch: samples handed over at once.
+        workers: threads that read pictures ahead.
+        progress: called with samples done and in all.
+
+    Raises:
+        DatasetError: no sample, or no truth for any task of the predictor.
+    """
+    return scored(predictor, dataset, ids, batch=batch, workers=workers, progress=progress).values()
+
+
+def scored(
+    predictor: AnyPredictor,
+    dataset: Dataset,
+    ids: Sequence[str],
+    *,
+    batch: int = 8,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Scores:
+    """The statistics behind `score`, to be compared, resampled or reported; arguments as there."""
+    scores = Scores.of(predictor.signature, dataset.classes)
+    done = 0
+    for sample, results in predicted(predictor, dataset, ids, batch=batch, workers=workers):
+        scores.add(sample.target, results, dataset.read_map)
+        done += 1
+        if progress:
+            progress(done, len(ids))
+    if not any(scores.ids.values()):
+        tasks = ", ".join(predictor.signature.tasks)
+        raise DatasetError(
+            f"none of {done} samples holds truth for {tasks}",
+            where=dataset.root,
+            remedy="evaluate on a dataset labelled for the task",
+        )
+    return scores
+
+
+def predicted(
+    predictor: AnyPredictor, dataset: Dataset, ids: Sequence[str], *, batch: int = 8, workers: int = 2
+) -> Iterator[tuple[Sample, dict[str, Result]]]:
+    """Samples in order with what the predictor answers; pictures are read ahead by threads."""
+    reading = import_module("sightline.data.samples")
+    read_inputs, samples = reading.read_inputs, reading.samples
+    inputs = predictor.signature.inputs
+    views = samples(dataset, ids, inputs)
+    parts = [views[i : i + batch] for i in range(0, len(views), batch)]
+    waiting: deque[tuple[list[Sample], list[Future[Inputs]]]] = deque()
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for part in parts[:AHEAD]:
+            waiting.append((part, [pool.submit(read_inputs, dataset, s, inputs) for s in part]))
+        for upcoming in [*parts[AHEAD:], *[[]] * AHEAD]:
+            if not waiting:
+                break
+            part, futures = waiting.popleft()
+            elements = [f.result() for f in futures]
+            waiting.append((upcoming, [pool.submit(read_inputs, dataset, s, inputs) for s in upcoming]))
+            if part:
+                yield from zip(part, predictor.predict(elements), strict=True)
+
+
+def evaluate(
+    predictor: AnyPredictor,
+    dataset: Dataset,
+    ids: Sequence[str],
+    out: Path | None = None,
+    *,
+    bootstrap: int = 1000,
+    gallery: int = 6,
+    split: Split | None = None,
+    seed: int = 0,
+    batch: int = 8,
+    workers: int = 2,
+    name: str = "",
+    part: str = "",
+    progress: Progress | None = None,
+) -> Report:
+    """Measure a predictor on records of a dataset.
+
+    Args:
+        predictor: anything with `signature` and `predict`.
+        dataset: holds the truth.
+        ids: records to measure on.
+        out: folder for `report.json` and `report.html`; None writes nothing.
+        bootstrap: resamples of whole groups behind each 95% interval; 0 for none.
+        gallery: best and worst pictures shown, of each; 0 for none.
+        split: where the ids come from; what leaks across it is then printed beside the figures.
+        seed: of the resamples.
+        batch: samples handed over at once.
+        workers: threads that read pictures ahead.
+        name: of what is measured, for the page.
+        part: of the split that is measured, for the page.
+        progress: called with samples done and in all.
+
+    Raises:
+        DatasetError: no sample, or no truth for any task of the predictor.
+        UsageError: a negative count.
+    """
+    if bootstrap < 0 or gallery < 0:
+        raise UsageError(f"bootstrap {bootstrap} and gallery {gallery} start at 0")
+    if not ids:
+        raise DatasetError("no records to evaluate on", where=part or dataset.root)
+    start = time.perf_counter()
+    scores = scored(predictor, dataset, ids, batch=batch, workers=workers, progress=progress)
+    metrics, _ = scores.estimates(bootstrap, seed)
+    report = Report(
+        metrics, {t: f.details() for t, f in scores.families.items() if scores.ids[t]}, scores=scores
+    )
+    report.context = _context(scores, dataset, ids) | {
+        "model": name,
+        "part": part,
+        "bootstrap": bootstrap,
+        "seed": seed,
+        "seconds": round(time.perf_counter() - start, 3),
+    }
+    if out is not None:
+        report.write(out)
+    return report
+
+
+def _context(scores: Scores, dataset: Dataset, ids: Sequence[str]) -> dict[str, Any]:
+    tasks = {
+        task: {
+            "samples": len(scores.ids[task]),
+            "groups": len(set(scores.groups[task])),
+            "without_truth": scores.without_truth[task],
+        }
+        for task in scores.families
+    }
+    return {
+        "dataset": dataset.root.name,
+        "fingerprint": dataset.fingerprint,
+        "samples": len(ids),
+        "tasks": tasks,
+        "classes": list(scores.classes),
+        "classes_unknown_to_model": list(scores.unknown),
+    }

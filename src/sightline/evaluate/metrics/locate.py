@@ -1,0 +1,145 @@
+"""Points of tiny objects: how far off the answers are, and whether sight and hiding are told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sightline.core.errors import ModelError
+from sightline.core.records import Record
+from sightline.core.results import Points, Result
+from sightline.evaluate.metrics.base import F32, F64, Family, Measure, ReadMap, Values, ones, share
+
+WITHIN_PX = (2, 4, 8)
+SIGHT = 0.5
+CURVE_PX = tuple(float(x) for x in np.round(np.geomspace(0.5, 128, 49), 3))
+
+
+class Locate(Family):
+    """Pixel error of the answered points, with misses counted as misses.
+
+    A point is answered where its probability of being in sight reaches the threshold (0.5 unless the
+    signature says otherwise). Errors are Euclidean, in pixels of the source picture, over points that are
+    truly in sight and answered; the shares within 2, 4 and 8 px are of *all* points truly in sight, so a
+    point that is not answered is within nothing. `miss_rate` says how many were not answered.
+    Row k of the answer is class k; a model with one row answers for its first class.
+    """
+
+    task = "locate"
+    measures = (
+        Measure("mean_px", False, "mean error of answered points", unit="px", headline=True),
+        Measure("median_px", False, "median error of answered points", unit="px", headline=True),
+        Measure("p95_px", False, "95th percentile of the error of answered points", unit="px"),
+        Measure("within_2px", True, "share of points in sight answered within 2 px"),
+        Measure("within_4px", True, "share of points in sight answered within 4 px", headline=True),
+        Measure("within_8px", True, "share of points in sight answered within 8 px"),
+        Measure("miss_rate", False, "share of points in sight that are not answered", headline=True),
+        Measure("visible_precision", True, "share of answered points that are truly in sight"),
+        Measure("visible_recall", True, "share of points in sight that are answered"),
+        Measure("visible_f1", True, "F1 of being in sight", headline=True),
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._threshold = self.thresholds.get("locate") or SIGHT
+        self._samples = 0
+        self._rows: list[tuple[int, int, bool, float, float]] = []
+
+    def add(self, record: Record, result: Result, read_map: ReadMap) -> bool:
+        """Take one frame; see `Family.add`."""
+        if not isinstance(result, Points):
+            raise ModelError(f"answers {type(result).__name__} for locate", where=record.id)
+        marks = {a.label: a for a in reversed(record.annotations) if a.kind == "point" or not a.visible}
+        if not marks:
+            return False
+        for label, mark in marks.items():
+            if label >= len(result.visible):
+                continue
+            seen = mark.visible and mark.point is not None
+            error = float("nan")
+            if seen and mark.point is not None:
+                error = float(np.hypot(*(result.points[label].astype(np.float64) - mark.point)))
+            self._rows.append((self._samples, label, seen, float(result.visible[label]), error))
+        self._samples += 1
+        return True
+
+    def _columns(self) -> tuple[Any, Any, Any, Any, Any]:
+        rows = np.array(self._rows, np.float64).reshape(-1, 5)
+        sample, label, seen = rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2] > 0
+        return sample, label, seen, rows[:, 3] >= self._threshold, rows[:, 4]
+
+    def values(self, weights: F32 | None = None) -> Values:
+        """Figures under each weighting; see `Family.values`."""
+        sample, _, seen, answered, error = self._columns()
+        weights = ones(self._samples) if weights is None else weights
+        rows = weights[sample].astype(np.float64)
+        hit = seen & answered
+        in_sight, named, both = rows[seen].sum(0), rows[answered].sum(0), rows[hit].sum(0)
+        values = {
+            "mean_px": share(error[hit] @ rows[hit], both),
+            "median_px": weighted_quantile(error[hit], rows[hit], 0.5),
+            "p95_px": weighted_quantile(error[hit], rows[hit], 0.95),
+        }
+        for limit in WITHIN_PX:
+            near = hit & (np.nan_to_num(error, nan=np.inf) <= limit)
+            values[f"within_{limit}px"] = share(rows[near].sum(0), in_sight)
+        return values | {
+            "miss_rate": share(in_sight - both, in_sight),
+            "visible_precision": share(both, named),
+            "visible_recall": share(both, in_sight),
+            "visible_f1": share(2 * both, named + in_sight),
+        }
+
+    def quality(self) -> F64:
+        """Minus the worst error of each frame in px; a wrong word on sight counts as worse than any."""
+        sample, _, seen, answered, error = self._columns()
+        loss = np.where(seen & answered, np.nan_to_num(error), np.where(seen != answered, 1e6, 0.0))
+        worst = np.zeros(self._samples)
+        np.maximum.at(worst, sample, loss)
+        return -worst
+
+    def details(self) -> dict[str, Any]:
+        """Share within each distance, counts of sight, and a table of points."""
+        _, label, seen, answered, error = self._columns()
+        hit = seen & answered
+        visible = max(1, int(seen.sum()))
+        near = [float((error[hit] <= limit).sum() / visible) for limit in CURVE_PX]
+        rows = [self._row(k, name, seen, answered, error, label) for k, name in enumerate(self.classes)]
+        counts = {
+            "seen_answered": int(hit.sum()),
+            "seen_missed": int((seen & ~answered).sum()),
+            "hidden_answered": int((~seen & answered).sum()),
+            "hidden_silent": int((~seen & ~answered).sum()),
+        }
+        curve = {"px": list(CURVE_PX), "share": near}
+        return {"within": curve, "sight": counts, "classes": [r for r in rows if r["n"]]}
+
+    @staticmethod
+    def _row(k: int, name: str, seen: Any, answered: Any, error: Any, label: Any) -> dict[str, Any]:
+        mine = label == k
+        errors = error[mine & seen & answered]
+        return {
+            "class": name,
+            "n": int((mine & seen).sum()),
+            "mean_px": float(errors.mean()) if errors.size else float("nan"),
+            "median_px": float(np.median(errors)) if errors.size else float("nan"),
+            "recall": float((mine & seen & answered).sum() / max(1, (mine & seen).sum())),
+        }
+
+
+def weighted_quantile(values: F64, weights: F64, q: float) -> F64:
+    """Quantile (R,) of values (M,), each repeated as often as its weight (M, R) says.
+
+    Linear between the two nearest, as `numpy.quantile` does on the repeated values; NaN where there is none.
+    """
+    if not len(values):
+        return np.full(weights.shape[1], np.nan)
+    order = np.argsort(values, kind="stable")
+    ordered, upto = values[order], np.cumsum(weights[order], axis=0)
+    total = upto[-1]
+    place = np.maximum(total - 1, 0) * q
+    low, part = np.floor(place), place - np.floor(place)
+    a = ordered[np.minimum((upto <= low).sum(axis=0), len(ordered) - 1)]
+    b = ordered[np.minimum((upto <= np.minimum(low + 1, total - 1)).sum(axis=0), len(ordered) - 1)]
+    return np.where(total > 0, a + (b - a) * part, np.nan)
