@@ -12,6 +12,7 @@
     │   ├── UsageError          arguments that contradict each other
     │   └── MissingExtra        an optional dependency that is not installed
     └── ContractError           the input is fine, a promise is not kept; exits 1
+        ├── TooMuchDropped      an import that left out more than its limit
         ├── AuditFailed         error-level findings stand
         ├── TrainingFailed      NaN, divergence, out of memory at micro-batch 1
         ├── ParityFailed        the exported file does not answer as the model does
@@ -89,6 +90,18 @@ class ContractError(SightlineError):
     """The input is fine, but a promise is not kept."""
 
     exit_code = 1
+
+
+class TooMuchDropped(ContractError):
+    """An import that left out a larger share than its limit; `ledger` tells what and why.
+
+    Attributes:
+        ledger: the import's `data.ledger.Ledger`.
+    """
+
+    def __init__(self, what: str, ledger: object, *, where: object, remedy: str) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.ledger = ledger
 
 
 class AuditFailed(ContractError):

@@ -106,9 +106,13 @@ def decode_picture(
         raise MediaError(f"cannot be decoded ({error.err})", where=where) from error
     if pixels is None:
         raise MediaError(f"cannot be decoded as {header.kind}", where=where)
-    turn = _UPRIGHT.get(header.orientation)
-    upright: NDArray[np.uint8] = pixels if turn is None else np.ascontiguousarray(turn(pixels))
-    return upright
+    return turn_upright(pixels, header.orientation)
+
+
+def turn_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Stored pixels (H, W, ...) turned by their EXIF orientation, 1..8; a new array unless it is 1."""
+    turn = _UPRIGHT.get(orientation)
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
 def read_map(path: Path) -> NDArray[Any]:

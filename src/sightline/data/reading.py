@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -40,16 +40,33 @@ class Reading:
         media_root: folder the media names start from.
         table: the same records as an Arrow table in the dataset's schema, from a format that is
             faster that way; `records` is then empty.
+        labels_on: which pixels the labels count where a picture has an EXIF orientation and its declared
+            size does not tell: `upright` (as a browser shows it) or `stored`.
+        made: map or media files that the format had to make (a colour mask turned to indices), by their
+            name among `media`: called when the dataset is written, gives the file's bytes.
+        files: the label files that were read, for the lineage's hash.
+        notes: licence, version and other words of the source, kept in `dataset.yaml`.
     """
 
     classes: tuple[str, ...]
     records: Iterable[Record]
     media_root: Path
     table: Any = None
+    labels_on: Literal["upright", "stored"] = "upright"
+    made: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    files: Sequence[Path] = ()
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 class Format(Protocol):
-    """A label format: a module with these three functions, listed in `formats.FORMATS`."""
+    """A label format: a module with these three functions, listed in `formats.FORMATS`.
+
+    `read` counts what it sees (`ledger.saw` for each picture and annotation) and drops only what it cannot
+    express; it does not judge marks: `import_dataset` hands every annotation to `checks.admit` once the
+    picture's true size is known. A record's `source` is the label file (relative to the source), an
+    annotation's the line, pointer or id in it; together they are the place in the ledger. `media` must be
+    relative to `media_root`; `id`s are made unique and `group` is filled by the import where it is empty.
+    """
 
     def sniff(self, source: Path) -> str | None:
         """What was seen that makes `source` this format (one clause), or None. Cheap; never raises."""

@@ -1,0 +1,52 @@
+"""Label formats: one module a format, named in `FORMATS`, imported when asked for."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, cast
+
+from sightline.core.errors import FormatError, UsageError
+from sightline.data.reading import Format
+
+# Name -> module. The order is the order in which `sniff` asks, the most telling first.
+FORMATS: dict[str, str] = {
+    "voc": "sightline.data.formats.voc",
+    "yolo": "sightline.data.formats.yolo",
+    "folders": "sightline.data.formats.folders",
+}
+
+
+def resolve(name: str) -> Format:
+    """The module of a format; names that are not built in are looked up among entry points.
+
+    Raises:
+        UsageError: no format has that name; the nearest is named.
+    """
+    if name in FORMATS:
+        return cast(Format, import_module(FORMATS[name]))
+    for point in entry_points(group="sightline.formats", name=name):
+        found: Any = point.load()
+        return cast(Format, found)
+    near = difflib.get_close_matches(name, FORMATS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(FORMATS)}"
+    raise UsageError(f"{name!r} is no label format", remedy=hint)
+
+
+def sniff(source: Path) -> tuple[str, str]:
+    """Which format `source` is in, and what was seen that says so.
+
+    Raises:
+        FormatError: the source is absent, or no format knows it, or it names several.
+    """
+    if not source.exists():
+        raise FormatError("does not exist", where=source)
+    for name in FORMATS:
+        seen = resolve(name).sniff(source)
+        if seen:
+            return name, seen
+    raise FormatError(
+        "is in no label format we know", where=source, remedy=f"name one with --format: {', '.join(FORMATS)}"
+    )

@@ -1,0 +1,209 @@
+"""Writing a dataset folder, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from numpy.typing import NDArray
+
+from sightline.core.errors import DatasetError, UsageError
+from sightline.core.files import fingerprint, folder_written_whole, sha256, write_json, write_text
+from sightline.core.records import Record
+from sightline.data.dataset import HEADER, LEDGER, MEDIA, MEDIA_TABLE, SPLITS, TABLE, Dataset, check_classes
+from sightline.data.ledger import Ledger
+from sightline.data.media_store import Found, MediaMode, is_url, put
+from sightline.data.reading import Reading
+from sightline.data.schema import FORMAT, RECORDS, to_table, write_parts
+
+ROWS_A_GROUP = 4096
+
+
+def write_dataset(
+    path: str | Path,
+    reading: Reading,
+    ledger: Ledger,
+    *,
+    media: MediaMode = "link",
+    found: Mapping[str, Found] | None = None,
+    source: Mapping[str, Any] | None = None,
+    parent: str = "",
+    replace: bool = False,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Dataset:
+    """Write a dataset folder whole; marks are taken as they are (`import_dataset` judges them first).
+
+    Args:
+        path: the folder to make.
+        reading: classes, records (or a table of `schema.RECORDS`) and where the media are.
+        ledger: goes to `ledger.json`, its counts to `dataset.yaml`.
+        media: `link` (symbolic links), `copy`, or `none` (labels only; the source's folder is remembered).
+        found: media by name where the caller has examined them; else names are taken from
+            `reading.media_root`.
+        source: lineage for `dataset.yaml` (path, format, hashes, licence).
+        parent: fingerprint of the dataset this one was made from.
+        replace: take the place of a dataset that is there.
+        progress: called with stage, done and total.
+
+    Raises:
+        DatasetError: an id or class name twice, a label that is no class, a disk that refuses.
+        UsageError: the folder is there already.
+    """
+    root = Path(path).absolute()
+    refuse_occupied(root, replace=replace)
+    check_classes(reading.classes, where=root)
+    try:
+        with folder_written_whole(root, replace=replace) as part:
+            counts = _write_records(part / TABLE, reading)
+            names = _media_names(part / TABLE, reading)
+            origins: dict[str, Path | Callable[[], bytes]] = {}
+            for name in names:
+                made = reading.made.get(name)
+                where = found[name].path if found is not None and name in found else None
+                origins[name] = made or where or (reading.media_root / name).resolve()
+            if media == "none":
+                origins = {name: origin for name, origin in origins.items() if callable(origin)}
+            put(origins, part / MEDIA, media, _ticker(progress, len(origins)))
+            _write_media_table(part / MEDIA_TABLE, names, found or {})
+            header = _header(part, reading, ledger, media, counts, source or {}, parent)
+            write_text(part / HEADER, yaml.safe_dump(header, sort_keys=False, allow_unicode=True))
+            write_json(part / LEDGER, ledger.to_json())
+            _write_author_split(part, header["fingerprint"])
+    except OSError as error:
+        raise DatasetError(f"cannot be written ({error.strerror or error})", where=root) from error
+    return Dataset.open(root, verify=False)
+
+
+def _write_records(path: Path, reading: Reading) -> tuple[int, int]:
+    """Write the rows; give the numbers of records and annotations."""
+    ids: set[str] = set()
+    records = annotations = 0
+    with pq.ParquetWriter(
+        path, RECORDS, compression="zstd", use_dictionary=["group", "sensor", "partition"]
+    ) as file:
+        for batch in _batches(reading):
+            file.write_table(batch)
+            records += batch.num_rows
+            marks = batch.column("annotations").combine_chunks()
+            labels = _labels(marks)
+            annotations += len(labels)
+            if len(labels) and (labels.min() < 0 or labels.max() >= len(reading.classes)):
+                raise DatasetError(
+                    f"class index {labels.max()} (least {labels.min()}) is not one of "
+                    f"{len(reading.classes)} classes"
+                )
+            fresh = batch.column("id").to_pylist()
+            ids.update(fresh)
+            if len(ids) != records:
+                twice = next((i for n, i in enumerate(fresh) if i in fresh[:n]), fresh[0])
+                raise DatasetError(f"record id {twice!r} appears twice")
+    return records, annotations
+
+
+def _labels(marks: pa.Array) -> NDArray[np.int32]:
+    flat = (
+        marks.flatten()
+        if isinstance(marks, pa.ListArray)
+        else pa.array([], type=RECORDS.field("annotations").type.value_type)
+    )
+    labels: NDArray[np.int32] = flat.field("label").to_numpy(zero_copy_only=False)
+    return labels
+
+
+def _batches(reading: Reading) -> Iterator[pa.Table]:
+    if reading.table is not None:
+        for start in range(0, reading.table.num_rows, ROWS_A_GROUP):
+            yield reading.table.slice(start, ROWS_A_GROUP)
+        return
+    rows: Iterator[Record] = iter(reading.records)
+    while chunk := list(islice(rows, ROWS_A_GROUP)):
+        yield to_table(chunk)
+
+
+def _media_names(path: Path, reading: Reading) -> list[str]:
+    """Names of all media and maps, each once, in order of their records."""
+    table = pq.read_table(path, columns=["media", "maps"])
+    names = dict.fromkeys(table.column("media").to_pylist())
+    for pairs in table.column("maps").to_pylist():
+        names.update((name, None) for _, name in pairs)
+    return [name for name in names if not is_url(name)]
+
+
+def _write_media_table(path: Path, names: Iterable[str], found: Mapping[str, Found]) -> None:
+    rows = [
+        {
+            "name": n,
+            "bytes": found[n].bytes if n in found else -1,
+            "digest": found[n].digest if n in found else "",
+        }
+        for n in names
+    ]
+    schema = pa.schema([("name", pa.string()), ("bytes", pa.int64()), ("digest", pa.string())])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+
+
+def _header(
+    part: Path,
+    reading: Reading,
+    ledger: Ledger,
+    media: MediaMode,
+    counts: tuple[int, int],
+    source: Mapping[str, Any],
+    parent: str,
+) -> dict[str, Any]:
+    records, media_hash = sha256(part / TABLE), sha256(part / MEDIA_TABLE)
+    mark = fingerprint([FORMAT, list(reading.classes), records, "" if media == "none" else media_hash])
+    return {
+        "format": FORMAT,
+        "fingerprint": mark,
+        "classes": list(reading.classes),
+        "records": counts[0],
+        "annotations": counts[1],
+        "records_sha256": records,
+        "media": {"mode": media, "root": str(reading.media_root.absolute())},
+        "source": {**source, **reading.notes},
+        "parent": parent,
+        "ledger": {"counts": ledger.to_json()["counts"], "notes": ledger.notes},
+        "written_by": f"sightline {version('sightline')}",
+    }
+
+
+def _write_author_split(part: Path, mark: str) -> None:
+    """The author's own partitions as a split of the name `author`, where there are any."""
+    table = pq.read_table(part / TABLE, columns=["id", "partition"])
+    parts = table.column("partition").to_pylist()
+    if not any(parts):
+        return
+    pairs = [(i, p) for i, p in zip(table.column("id").to_pylist(), parts, strict=True) if p]
+    (part / SPLITS).mkdir()
+    write_parts(part / SPLITS / "author.parquet", pairs, {"dataset": mark, "by": "author", "name": "author"})
+
+
+def refuse_occupied(root: Path, *, replace: bool) -> None:
+    """Raise UsageError where something stands in the place; `replace` only ever takes a dataset's place."""
+    occupied = root.exists() and (not root.is_dir() or any(root.iterdir()))
+    if not occupied:
+        return
+    if not replace:
+        raise UsageError("already exists", where=root, remedy="choose another place or pass --replace")
+    if not (root / HEADER).is_file():
+        raise UsageError("is no dataset, so it is not replaced", where=root, remedy="choose another place")
+
+
+def _ticker(progress: Callable[[str, int, int], None] | None, total: int) -> Callable[[], None]:
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None and (done % 64 == 0 or done == total):
+            progress("media", done, total)
+
+    return tick
