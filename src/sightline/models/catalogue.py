@@ -26,6 +26,9 @@ MODELS: dict[str, str] = {
     "efficientnet_b0": "sightline.models.classify:build",
     "efficientnetv2_b0": "sightline.models.classify:build",
     "efficientnetv2_b3": "sightline.models.classify:build",
+    "ddrnet_23_slim": "sightline.models.ddrnet:build",
+    "ddrnet_23": "sightline.models.ddrnet:build",
+    "unet": "sightline.models.unet:build",
 }
 
 Factory = Callable[..., Model]
