@@ -93,6 +93,7 @@ class AugmentSection(_Strict):
     flip: Share = 0.5
     flip_vertical: Share = 0.0
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    rotate90: Share = 0.0
     scale: tuple[Positive, Positive] = (1.0, 1.0)
     translate: Share = 0.0
     shear: Annotated[float, Field(ge=0, le=45)] = 0.0
@@ -104,6 +105,7 @@ class AugmentSection(_Strict):
     mosaic: Share = 0.0
     copy_paste: Share = 0.0
     off_last: Share = 0.0
+    min_visible: Share = 0.1
 
 
 class TrainSection(_Strict):
@@ -133,6 +135,7 @@ class TrainSection(_Strict):
     patience: Count | None = None
     monitor: str | None = None
     validate_every: Count = 1
+    save_minutes: Positive = 5.0
     seed: int = 0
     minutes: Positive | None = None
     augment: AugmentSection = Field(default_factory=AugmentSection)

@@ -1,0 +1,27 @@
+"""`sightline train`: a model from a dataset and a split, or a run that goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    problem: Annotated[Path, typer.Argument(help="problem.yaml: task, model and how it is trained")],
+    dataset: Annotated[Path, typer.Argument(help="dataset folder, as `sightline import` makes it")],
+    split: Annotated[str, typer.Option(help="name of a split of the dataset")] = "author",
+    out: Annotated[Path, typer.Option(help="folder of the run")] = Path("runs/train"),
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in the folder")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda; empty chooses")] = "",
+) -> None:
+    """Train a model: batches, loop, validation, best and last weights, metrics, TensorBoard."""
+    from sightline.core.problem import Problem
+    from sightline.data.dataset import Dataset
+    from sightline.train import train
+
+    asked, labelled = Problem.load(problem), Dataset.open(dataset)
+    part = labelled.split(split)
+    run = train(asked, labelled, part, out, resume=resume, device=device or None)
+    print(f"best weights and figures: {run.folder}")

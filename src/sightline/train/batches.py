@@ -1,0 +1,278 @@
+"""Samples to batches: pictures read, moved and recoloured once, labels moved along, by several processes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from sightline.core.errors import ProblemError, SightlineError
+from sightline.core.geometry import placement, warp
+from sightline.core.problem import AugmentSection
+from sightline.core.records import Sample
+from sightline.core.specs import InputSpec, Task
+from sightline.data.samples import read_inputs
+from sightline.models.base import Batch, Tensors
+from sightline.train.augment import NO_CHANGE, Draw, Random, draw, generator, on_canvas, recolour
+from sightline.train.compose import copy_paste, mosaic
+from sightline.train.labels import Labeller, Target
+
+Array = NDArray[Any]
+Key = tuple[int, int, int]  # epoch, index in the part, earlier uses in that epoch
+
+SMALL_BYTES = 1 << 16  # below this, pickling an array costs less than sharing its memory
+WIDE = {"segment": torch.int64, "panoptic": torch.int64}
+ROWED = frozenset({"boxes", "labels", "crowd", "masks"})
+
+
+@dataclass(slots=True)
+class Column:
+    """One key of the targets for a whole batch: rows one after the other.
+
+    Attributes:
+        rows: all rows; an array where small, a tensor in shared memory where large.
+        counts: rows of each element, -1 where it lacks the key.
+    """
+
+    rows: Array | Tensor
+    counts: list[int]
+
+
+@dataclass(slots=True)
+class Packed:
+    """A batch between processes: few large tensors instead of many small ones."""
+
+    inputs: Tensors
+    columns: dict[str, Column]
+    indices: list[int]
+
+    def pin_memory(self) -> Packed:
+        """The same with inputs in page-locked memory, for copies to a device."""
+        self.inputs = {name: value.pin_memory() for name, value in self.inputs.items()}
+        return self
+
+    def unpack(self, device: torch.device | None = None) -> Batch:
+        """As models take it, on a device (the CPU unless told)."""
+        where = device or torch.device("cpu")
+        targets: list[Tensors] = [{} for _ in self.indices]
+        for name, column in self.columns.items():
+            rows = column.rows if isinstance(column.rows, Tensor) else torch.from_numpy(column.rows)
+            rows = rows.to(where, dtype=WIDE.get(name), non_blocking=True)
+            parts = iter(torch.split(rows, [c for c in column.counts if c >= 0]))
+            for target, count in zip(targets, column.counts, strict=True):
+                if count >= 0:
+                    target[name] = next(parts) if name in ROWED else next(parts)[0]
+        inputs = {name: value.to(where, non_blocking=True) for name, value in self.inputs.items()}
+        weights = torch.ones(len(self.indices), device=where)
+        return Batch(inputs, targets, weights, torch.tensor(self.indices))
+
+
+def pack(inputs: Tensors, targets: Sequence[Target], indices: Sequence[int]) -> Packed:
+    """Concatenate the targets of a batch by key."""
+    columns: dict[str, Column] = {}
+    for name in {name: None for target in targets for name in target}:
+        found = [t[name] if name in ROWED else t[name][None] for t in targets if name in t]
+        rows = np.concatenate(found)
+        counts = [(len(t[name]) if name in ROWED else 1) if name in t else -1 for t in targets]
+        columns[name] = Column(rows if rows.nbytes < SMALL_BYTES else torch.from_numpy(rows), counts)
+    return Packed(inputs, columns, list(indices))
+
+
+class Pictures:
+    """A part of a dataset as training elements; stateless in (seed, epoch, index, repeat).
+
+    Args:
+        dataset: a `data.dataset.Dataset`, or one wrapped by a cache.
+        samples: the part's samples; `index` counts them.
+        inputs: the model's inputs; labels follow the first.
+        labeller: makes the targets.
+        section: ranges of change; None changes nothing (validation).
+        seed: of all that is random.
+        compose_until: first epoch without mosaic and copy-paste.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        samples: Sequence[Sample],
+        inputs: Mapping[str, InputSpec],
+        labeller: Labeller,
+        *,
+        section: AugmentSection | None = None,
+        seed: int = 0,
+        compose_until: int = 1 << 30,
+    ) -> None:
+        self.dataset, self.samples, self.inputs, self.labeller = dataset, samples, dict(inputs), labeller
+        self.section, self.seed, self.compose_until = section or NO_CHANGE, seed, compose_until
+        if self.section.mosaic or self.section.copy_paste:
+            _check_composable(self.inputs, labeller.tasks)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def element(self, epoch: int, index: int, repeat: int = 0) -> tuple[dict[str, Array], Target]:
+        """Placed inputs by name and the target of one element.
+
+        Raises:
+            MediaError: a picture cannot be read.
+            DatasetError: a label the model needs is absent.
+        """
+        random, section = generator(self.seed, epoch, index, repeat), self.section
+        composes = epoch < self.compose_until
+        if composes and section.mosaic and random.random() < section.mosaic:
+            name, spec = next(iter(self.inputs.items()))
+            others = random.integers(0, len(self.samples), 3)
+            sources = [self._source(int(i)) for i in (index, *others)]
+            picture, target = mosaic(sources, spec, section, random, self.labeller)
+            return {name: picture}, target
+        inputs, target = self._single(index, draw(random, section))
+        if composes and section.copy_paste and random.random() < section.copy_paste:
+            return self._pasted(inputs, target, random)
+        return inputs, target
+
+    def _single(self, index: int, change: Draw) -> tuple[dict[str, Array], Target]:
+        sample = self.samples[index]
+        pictures = read_inputs(self.dataset, sample, self.inputs)
+        out: dict[str, Array] = {}
+        target: Target | None = None
+        for name, spec in self.inputs.items():
+            frames = pictures[name] if spec.frames > 1 else pictures[name][None]
+            height, width = frames.shape[1:3]
+            matrix = on_canvas(placement((width, height), spec), change.move, spec.size_wh)
+            placed = [_placed(frame, matrix, spec, change, t) for t, frame in enumerate(frames)]
+            out[name] = np.stack(placed) if spec.frames > 1 else placed[0]
+            if target is None:
+                target = self.labeller(sample.target, matrix, spec.size_wh)
+        return out, target or {}
+
+    def _source(self, index: int) -> tuple[Array, Any]:
+        """The one picture of a sample and its record."""
+        sample = self.samples[index]
+        (picture,) = read_inputs(self.dataset, sample, self.inputs).values()
+        return picture, sample.target
+
+    def _pasted(
+        self, inputs: dict[str, Array], target: Target, random: Random
+    ) -> tuple[dict[str, Array], Target]:
+        (name, spec), other = next(iter(self.inputs.items())), int(random.integers(len(self.samples)))
+        picture, target = copy_paste(
+            inputs[name], target, self._source(other), spec, self.section, random, self.labeller
+        )
+        return {name: picture}, target
+
+    def __getitems__(self, keys: Sequence[Key]) -> Packed | SightlineError:
+        """One batch. An error of ours is returned, since a worker would wrap it in its traceback."""
+        shapes = {name: (spec.shape(len(keys)), spec.dtype) for name, spec in self.inputs.items()}
+        inputs = {name: torch.empty(s, dtype=getattr(torch, kind)) for name, (s, kind) in shapes.items()}
+        targets: list[Target] = []
+        try:
+            for row, (epoch, index, repeat) in enumerate(keys):
+                placed, target = self.element(epoch, index, repeat)
+                for name, value in placed.items():
+                    inputs[name][row] = torch.from_numpy(value)
+                targets.append(target)
+        except SightlineError as error:
+            return error
+        return pack(inputs, targets, [index for _, index, _ in keys])
+
+
+def _placed(frame: Array, matrix: Array, spec: InputSpec, change: Draw, place: int) -> Array:
+    """One frame on the canvas; all frames of a clip move and colour alike, their noise differs."""
+    depth = spec.pixels == "depth16"
+    moved = warp(frame, matrix, spec.size_wh, pad=0 if depth else spec.pad, nearest=depth)
+    return recolour(
+        moved, Draw(colour=change.colour, noise=change.noise, noise_seed=change.noise_seed + place)
+    )
+
+
+def _check_composable(inputs: Mapping[str, InputSpec], tasks: frozenset[Task]) -> None:
+    whole = tasks & {"classify", "locate", "panoptic"}
+    single = len(inputs) == 1 and all(spec.frames == 1 for spec in inputs.values())
+    if whole or not single:
+        what = f"the task {sorted(whole)[0]}" if whole else "clips or several inputs"
+        raise ProblemError(
+            f"mosaic and copy_paste cannot be used with {what}",
+            where="train.augment",
+            remedy="set both to 0",
+        )
+
+
+def _as_it_is(packed: Any) -> Any:
+    """The loader's collate function: a batch is whole already."""
+    return packed
+
+
+def quiet_worker(_: int) -> None:
+    """One thread a worker; the processes are the parallelism."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+
+
+class Loader:
+    """Batches by key from worker processes that live as long as the loader.
+
+    Args:
+        pictures: makes the elements.
+        workers: processes; 0 makes the batches in this one.
+        pin: page-locked inputs, for a CUDA device.
+    """
+
+    def __init__(self, pictures: Pictures, workers: int, *, pin: bool = False) -> None:
+        self.pictures, self.workers = pictures, workers
+        self._keys: list[list[Key]] = []
+        source: Any = pictures
+        # Threads of OpenCV would not survive the fork below, and a child would wait for them for ever.
+        cv2.setNumThreads(0 if workers else 1)
+        self._loader = DataLoader(
+            source,
+            batch_sampler=_Held(self._keys),
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=quiet_worker,
+            persistent_workers=workers > 0,
+            prefetch_factor=3 if workers else None,
+            multiprocessing_context=_context() if workers else None,
+            pin_memory=pin,
+            generator=torch.Generator(),  # the global one belongs to the model
+        )
+
+    def batches(self, keys: Sequence[Sequence[Key]]) -> Iterator[Packed]:
+        """Batches in the order of their keys.
+
+        Raises:
+            SightlineError: as `Pictures.element`.
+        """
+        self._keys[:] = [list(row) for row in keys]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
+            found = iter(self._loader)
+        for packed in found:
+            if isinstance(packed, SightlineError):
+                raise packed
+            yield packed
+
+
+class _Held:
+    """A batch sampler over a list that its owner refills."""
+
+    def __init__(self, keys: list[list[Key]]) -> None:
+        self.keys = keys
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return iter(list(self.keys))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def _context() -> str:
+    """Fork where there is one: workers then share the samples and the cache, and start at once."""
+    return "fork" if "fork" in torch.multiprocessing.get_all_start_methods() else "spawn"

@@ -1,0 +1,115 @@
+"""Which elements an epoch holds, how often each, and in what order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.core.problem import Sampling
+
+Counts = NDArray[np.float64]
+Labels = Sequence[Sequence[int]]  # classes in each element
+
+LOSS_FLOOR = 0.1  # least weight by loss, as a share of the mean: nothing is forgotten
+
+
+class Sampler:
+    """Epochs of (index, repeat), from (seed, epoch) and, for `loss`, the past losses.
+
+    Every epoch has the same length, so that the schedule is known beforehand.
+
+    Args:
+        kind: `plain` (each once), `over` (rare classes repeated, common ones once), `under` (common
+            classes thinned, rare ones once), `balanced` (classes drawn alike), `loss` (drawn by each
+            element's last loss).
+        labels: the classes in each element.
+        seed: of the order.
+    """
+
+    def __init__(self, kind: Sampling, labels: Labels, seed: int) -> None:
+        self.kind, self.seed, self.size = kind, seed, len(labels)
+        self.expected = expected_counts(kind, labels)
+        self.length = max(1, round(float(self.expected.sum())))
+
+    def epoch(self, epoch: int, losses: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Rows (length, 2) of index and repeat, shuffled.
+
+        Args:
+            epoch: 0-based.
+            losses: (N,) last loss of each element, NaN where not seen yet.
+        """
+        random = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, epoch, 0, 1 << 32]))
+        expected = by_loss(losses) * self.size if self.kind == "loss" else self.expected
+        counts = drawn(expected, self.length, random)
+        indices = np.repeat(np.arange(self.size), counts)
+        starts = np.repeat(np.cumsum(counts) - counts, counts)
+        rows = np.column_stack([indices, np.arange(len(indices)) - starts]).astype(np.int64)
+        return rows[random.permutation(len(rows))]
+
+
+def expected_counts(kind: Sampling, labels: Labels) -> Counts:
+    """How often each element is expected in an epoch (N,).
+
+    An element of several classes is as rare as its rarest. `over` follows the repeat factor of Gupta et
+    al. 2019 (LVIS) without the square root; an element without labels counts once.
+    """
+    ones = np.ones(len(labels))
+    if kind in ("plain", "loss") or not len(labels):
+        return ones
+    sets = [set(row) for row in labels]
+    count: dict[int, int] = {}
+    for row in sets:
+        for label in row:
+            count[label] = count.get(label, 0) + 1
+    if not count:
+        return ones
+    rarest = np.array([min((count[label] for label in row), default=0) for row in sets], np.float64)
+    known = rarest > 0
+    if kind == "over":
+        return np.where(known, max(count.values()) / np.maximum(rarest, 1), 1.0)
+    if kind == "under":
+        return np.where(known, min(count.values()) / np.maximum(rarest, 1), 1.0)
+    weights = np.where(known, 1.0 / np.maximum(rarest, 1), 0.0)
+    weights[~known] = weights[known].mean()
+    balanced: Counts = weights / weights.sum() * len(labels)
+    return balanced
+
+
+def by_loss(losses: NDArray[np.float32]) -> Counts:
+    """Weights (N,) that sum to one, in proportion to the last loss; unseen elements weigh as the mean."""
+    seen = np.isfinite(losses)
+    mean = float(losses[seen].mean()) if seen.any() else 1.0
+    mean = mean if mean > 0 else 1.0
+    weights = np.where(seen, np.maximum(losses, LOSS_FLOOR * mean), mean).astype(np.float64)
+    shares: Counts = weights / weights.sum()
+    return shares
+
+
+def drawn(expected: Counts, length: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Whole counts (N,) that sum to `length`, each within one of its expectation (systematic sampling)."""
+    order = random.permutation(len(expected))
+    edges = np.concatenate([[0.0], np.cumsum(expected[order])])
+    edges *= length / edges[-1]
+    ticks = np.floor(edges + random.random())
+    ticks[-1] = ticks[0] + length  # the sum of floats may miss the last tick
+    counts = np.empty(len(expected), np.int64)
+    counts[order] = np.diff(ticks).astype(np.int64)
+    return counts
+
+
+def steps_of(length: int, batch: int, accumulate: int) -> int:
+    """Optimiser steps of an epoch."""
+    return max(1, math.ceil(length / (batch * accumulate)))
+
+
+def divided(rows: NDArray[np.int64], batch: int, accumulate: int) -> list[list[NDArray[np.int64]]]:
+    """An epoch's rows as optimiser steps of micro-batches, as even in size as can be.
+
+    Even sizes leave no last batch of one, which batch norm could not take.
+    """
+    steps = np.array_split(rows, steps_of(len(rows), batch, accumulate))
+    parts = [np.array_split(step, min(accumulate, math.ceil(len(step) / batch))) for step in steps]
+    return [[part for part in step if len(part)] for step in parts]

@@ -1,0 +1,144 @@
+"""`train`: a problem, a dataset and a split in, a run out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sightline.core.errors import DatasetError
+from sightline.core.problem import Problem
+from sightline.core.records import Record, Sample
+from sightline.data.samples import samples
+from sightline.models.base import Model
+from sightline.models.weights import load_weights
+from sightline.train.batches import Loader, Pictures
+from sightline.train.cache import Cached
+from sightline.train.journal import Journal
+from sightline.train.labels import Labeller
+from sightline.train.loop import Job, Validate, fit
+from sightline.train.run import Run, begin, build_model, locked
+from sightline.train.sampling import Sampler
+from sightline.train.validation import default_monitor, validator
+
+
+def train(
+    problem: Problem,
+    dataset: Any,
+    split: Any,
+    out: str | Path,
+    *,
+    resume: bool = True,
+    progress: bool = True,
+    validate: Validate | None = None,
+    device: str | torch.device | None = None,
+) -> Run:
+    """Train the problem's model on a split's `train` part, judged on its `val` part.
+
+    The same folder with the same config goes on where it was; a finished run is given back as it is.
+
+    Args:
+        problem: what is wanted; `problem.train` says how.
+        dataset: a `data.dataset.Dataset`.
+        split: a `data.split.Split` of it.
+        out: the run's folder.
+        resume: false refuses a folder that holds a run.
+        progress: tell the terminal.
+        validate: metrics of a model after an epoch; `evaluate` on the `val` part unless given.
+        device: where to train; the first CUDA device where there is one, else the CPU.
+
+    Returns:
+        The run, whose best weights `run.model()` gives.
+
+    Raises:
+        UsageError: the folder holds another run, or another process trains in it.
+        DatasetError: the split has no elements to train on, or labels are absent.
+        TrainingFailed: a loss that is not a number, or no memory for a single element.
+    """
+    run = begin(Path(out), problem, dataset, split, resume=resume)
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    with locked(run.folder):
+        if not run.done:
+            fit(prepare(run, problem, dataset, split, where, progress=progress, validate=validate))
+    return run
+
+
+def prepare(
+    run: Run,
+    problem: Problem,
+    dataset: Any,
+    split: Any,
+    device: torch.device,
+    *,
+    progress: bool,
+    validate: Validate | None = None,
+) -> Job:
+    """Everything the loop needs."""
+    section = problem.train
+    torch.manual_seed(section.seed)
+    journal = Journal(run.folder, workers=section.workers, quiet=not progress)
+    model = starting_model(problem, tuple(dataset.classes), journal.say)
+    journal.metadata = metadata(model)
+    parts = {name: part_samples(dataset, split, name, model) for name in ("train", "val")}
+    if section.cache != "none":
+        records = [r for part in parts.values() for s in part for rows in s.inputs.values() for r in rows]
+        dataset = Cached(dataset, records, section.cache, section.cache_mb, run.folder)
+    epochs = int(run.config["epochs"])
+    tasks = model.signature.tasks
+    labeller = Labeller(tasks, dataset.classes, dataset.read_map, min_visible=section.augment.min_visible)
+    pictures = Pictures(
+        dataset,
+        parts["train"],
+        model.signature.inputs,
+        labeller,
+        section=section.augment,
+        seed=section.seed,
+        compose_until=epochs - round(section.augment.off_last * epochs),
+    )
+    loader = Loader(pictures, section.workers, pin=device.type == "cuda")
+    check = validate or validator(dataset, parts["val"], model, journal, device)
+    return Job(
+        model=model,
+        section=section,
+        loader=loader,
+        sampler=Sampler(section.sampling, [classes_in(s.target) for s in parts["train"]], section.seed),
+        folder=run.folder,
+        epochs=epochs,
+        journal=journal,
+        validate=check,
+        monitor=section.monitor or default_monitor(tasks),
+        device=device,
+    )
+
+
+def starting_model(problem: Problem, classes: tuple[str, ...], say: Callable[[str], None]) -> Model:
+    """The architecture with the weights that the problem names."""
+    model = build_model(problem, classes)
+    if problem.model.weights != "none":
+        say(str(load_weights(model, problem.model.weights)))
+    return model
+
+
+def part_samples(dataset: Any, split: Any, part: str, model: Model) -> list[Sample]:
+    """Samples of a part.
+
+    Raises:
+        DatasetError: there are none.
+    """
+    found = samples(dataset, split.part(part), model.signature.inputs)
+    if not found:
+        raise DatasetError(f"part {part!r} of the split has no elements", where=dataset.root)
+    return list(found)
+
+
+def classes_in(record: Record) -> Sequence[int]:
+    """Class indices marked on a record, crowds left out."""
+    return sorted({a.label for a in record.annotations if not a.crowd and a.visible})
+
+
+def metadata(model: Model) -> dict[str, str]:
+    """What the header of a weights file says of it."""
+    return {"signature": json.dumps(model.signature.to_json())}

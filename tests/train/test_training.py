@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sightline.core.errors import DatasetError, TrainingFailed, UsageError, WeightsError
+from sightline.train import Run, train, training
+from sightline.train.loop import Engine, fit
+from train.toys import HalfSplit, MemoryDataset, TinyClassifier, problem
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing in the loop catches it."""
+
+
+def final_weights(run: Run) -> dict[str, torch.Tensor]:
+    state = json.loads((run.folder / "last" / "state.json").read_text())
+    return load_file(run.folder / "last" / state["file"])
+
+
+def trained(folder: Path, **section: object) -> Run:
+    dataset = MemoryDataset()
+    return train(problem(**section), dataset, HalfSplit(dataset), folder, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("precision", "optimizer", "sampling", "workers"),
+    [("f32", "adamw", "loss", 2), ("bf16", "sgd", "plain", 0)],
+)
+def test_a_run_killed_at_any_step_ends_with_the_weights_of_an_undisturbed_one(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    optimizer: str,
+    sampling: str,
+    workers: int,
+) -> None:
+    section = {
+        "epochs": 3,
+        "batch": 3,
+        "accumulate": 2,
+        "ema": 0.9,
+        "precision": precision,
+        "optimizer": optimizer,
+        "sampling": sampling,
+        "workers": workers,
+        "save_minutes": 1e-9,
+    }
+    whole = final_weights(trained(tmp_path / "whole", **section))
+    steps = 0
+    from sightline.train import loop
+
+    optimise = loop.optimise
+
+    def mortal(engine: Engine, batches: list[object]) -> dict[str, float]:
+        nonlocal steps
+        steps += 1
+        if steps in (2, 5, 6):
+            raise Killed
+        return optimise(engine, batches)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "optimise", mortal)
+    for _ in range(3):
+        with pytest.raises(Killed):
+            trained(tmp_path / "killed", **section)
+    parts = final_weights(trained(tmp_path / "killed", **section))
+    assert whole.keys() == parts.keys()
+    for name, value in whole.items():
+        assert value.numpy().tobytes() == parts[name].numpy().tobytes(), name
+
+
+def test_a_finished_run_gives_its_best_weights_and_predicts(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", epochs=3)
+    assert run.done
+    assert run.best["val.loss"] == min(row["val"]["val.loss"] for row in run.rows)
+    dataset = MemoryDataset()
+    results = run.predictor().predict([{"image": dataset.read(dataset.record("1"))}])
+    assert results[0]["classify"].scores.shape == (2,)
+
+
+def test_the_same_folder_goes_on_and_another_config_is_refused(tmp_path: Path) -> None:
+    trained(tmp_path / "run", epochs=1)
+    again = trained(tmp_path / "run", epochs=1, workers=1)
+    assert len(again.rows) == 1
+    with pytest.raises(UsageError, match=r"different: train\.lr"):
+        trained(tmp_path / "run", epochs=1, lr=0.5)
+    dataset = MemoryDataset()
+    with pytest.raises(UsageError, match="--resume"):
+        train(problem(epochs=1), dataset, HalfSplit(dataset), tmp_path / "run", resume=False)
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        trained(tmp_path, epochs=1)
+    assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no run\.json"):
+        Run.open(tmp_path)
+
+
+def test_a_state_cut_short_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", epochs=1)
+    (state,) = (run.folder / "last").glob("*.safetensors")
+    state.write_bytes(state.read_bytes()[:-100])
+    config = json.loads((run.folder / "run.json").read_text())
+    (run.folder / "run.json").write_text(json.dumps(config | {"epochs": 2}))
+    with pytest.raises(WeightsError, match="cannot be read as safetensors"):
+        trained(tmp_path / "run", epochs=1)
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(TinyClassifier):
+        def raw(self, inputs):  # type: ignore[no-untyped-def]
+            out = super().raw(inputs)
+            return {"logits": self.head(out["logits"].repeat(1, 4) * float("inf"))}
+
+    monkeypatch.setattr("sightline.train.run.build", lambda name, **_: Broken())
+    with pytest.raises(TrainingFailed, match=r"not a number.*output of head \(Linear\)"):
+        trained(tmp_path / "run", epochs=1)
+    cause = json.loads((tmp_path / "run" / "failed" / "cause.json").read_text())
+    kept = load_file(tmp_path / "run" / "failed" / "batch.safetensors")
+    assert cause["step"] == 0 and len(cause["indices"]) == len(kept["input.image"])
+    assert kept["target.0.label"].dtype == torch.int64
+
+
+def test_memory_that_runs_out_halves_the_micro_batch_and_the_gradient_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hungry(TinyClassifier):
+        largest = 99
+
+        def __init__(self) -> None:
+            super().__init__()
+            for module in self.modules():  # statistics over the micro-batch would differ by its size
+                if isinstance(module, torch.nn.BatchNorm2d):
+                    module.momentum = 0.0
+                if isinstance(module, torch.nn.Dropout):
+                    module.p = 0.0
+
+        def losses(self, batch):  # type: ignore[no-untyped-def]
+            if torch.is_grad_enabled() and len(batch) > self.largest:
+                raise RuntimeError("CUDA out of memory (as it were)")
+            self.eval()
+            return super().losses(batch)
+
+    monkeypatch.setattr("sightline.train.run.build", lambda name, **_: Hungry())
+    plenty = final_weights(trained(tmp_path / "plenty", epochs=1))
+    monkeypatch.setattr(Hungry, "largest", 1)
+    scarce = trained(tmp_path / "scarce", epochs=1)
+    state = json.loads((scarce.folder / "last" / "state.json").read_text())
+    assert state["state"]["pieces"] == 4
+    for name, value in final_weights(scarce).items():
+        if name.startswith("model.") and value.is_floating_point():
+            assert torch.allclose(value, plenty[name], atol=2e-3), name
+    monkeypatch.setattr(Hungry, "largest", 0)
+    with pytest.raises(TrainingFailed, match="single element"):
+        trained(tmp_path / "none", epochs=1)
+
+
+def test_patience_stops_a_run_that_no_longer_improves(tmp_path: Path) -> None:
+    dataset = MemoryDataset()
+    falling = iter([0.5, 0.6, 0.7, 0.1, 0.1, 0.1])
+    run = train(
+        problem(epochs=6, patience=2, monitor="score.loss"),
+        dataset,
+        HalfSplit(dataset),
+        tmp_path / "run",
+        progress=False,
+        validate=lambda model, epoch: {"score.loss": next(falling)},
+    )
+    assert [row["best"] for row in run.rows] == [True, False, False]
+    assert run.done
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    from sightline.train.run import locked
+
+    with locked(tmp_path), pytest.raises(UsageError, match="another process"), locked(tmp_path):
+        pass
+
+
+def test_fit_is_what_train_calls_once_all_is_prepared(tmp_path: Path) -> None:
+    dataset = MemoryDataset()
+    asked = problem(epochs=1)
+    run = training.begin(tmp_path / "run", asked, dataset, HalfSplit(dataset), resume=True)
+    job = training.prepare(run, asked, dataset, HalfSplit(dataset), torch.device("cpu"), progress=False)
+    state = fit(job)
+    assert (state.epoch, state.at, state.step) == (1, 0, job.per_epoch)
