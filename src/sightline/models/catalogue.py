@@ -29,6 +29,7 @@ MODELS: dict[str, str] = {
     "ddrnet_23_slim": "sightline.models.ddrnet:build",
     "ddrnet_23": "sightline.models.ddrnet:build",
     "unet": "sightline.models.unet:build",
+    "locator": "sightline.models.locate:build",
 }
 
 Factory = Callable[..., Model]
