@@ -7,11 +7,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from data.formats import label_studio_cases as cases
-from data.formats.reading_help import Read, dataset, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.formats import label_studio_cases as cases
+from data.formats.reading_help import Read, dataset, read
 from sightline.core.errors import FormatError, SightlineError
 from sightline.core.geometry import fill_polygons
 from sightline.core.records import Annotation, Record, Rle
@@ -32,6 +32,12 @@ def pixels(control: str, name: str) -> np.ndarray:
     picture = cv2.imread(str(FIXTURES / control / "media" / name))
     assert picture is not None
     return np.asarray(picture[:, :, 0] > 128)
+
+
+def assert_covers(found: np.ndarray, painted: np.ndarray) -> None:
+    """Equal but for the rim, a pixel wide: OpenCV paints every pixel that an edge touches."""
+    core, hull = (f(painted.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0 for f in (cv2.erode, cv2.dilate))
+    assert core.any() and not (core & ~found).any() and not (found & ~hull).any()
 
 
 def write_tasks(folder: Path, result: Any, **more: Any) -> Path:
@@ -65,8 +71,7 @@ def test_a_turned_rectangle_lies_on_the_pixels_painted_under_it(export: str) -> 
     np.testing.assert_allclose(turned.polygons[0], cases.turned(*cases.TURNED), atol=1e-6)
     painted = pixels("rectangle", "cells one.png")
     painted[:, :80] = False
-    overlap = fill_polygons(turned.polygons, cases.SIZE_WH)
-    assert (overlap & painted).sum() / (overlap | painted).sum() > 0.9
+    assert_covers(fill_polygons(turned.polygons, cases.SIZE_WH), painted)
     assert turned.box == pytest.approx((90, 15, 134.641016, 52.320508))
 
 
@@ -108,8 +113,7 @@ def test_a_polygon_and_an_ellipse_lie_on_the_pixels_painted_under_them(export: s
     (leaf,) = made("polygon", export).marks("leaf.png")
     np.testing.assert_allclose(leaf.polygons[0], cases.RING, atol=1e-9)
     (egg,) = made("ellipse", export).marks("egg.png")
-    painted, found = pixels("ellipse", "egg.png"), fill_polygons(egg.polygons, cases.SIZE_WH)
-    assert (found & painted).sum() / (found | painted).sum() > 0.97
+    assert_covers(fill_polygons(egg.polygons, cases.SIZE_WH), pixels("ellipse", "egg.png"))
 
 
 @pytest.mark.parametrize("export", EXPORTS)
@@ -188,8 +192,8 @@ def test_a_folder_is_read_by_its_native_export_though_lesser_ones_lie_beside_it(
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("[{", "line 1"),
-        ('[{"data": {"image": "a.png"}, "annotations":\n [{"result": [NaN]}]}]', "line 2 column"),
+        ("[{", ":1:3"),
+        ('[{"data": {"image": "a.png"}, "annotations":\n [{"result": [NaN]}]}]', ":2:15"),
         ('[{"data": {"image": "a.png"}, "annotations": 3}]', "/0/annotations"),
         ('[{"data": [], "annotations": []}]', "/0/data"),
         (
@@ -320,7 +324,7 @@ def test_marks_come_back_from_tasks_that_were_accepted(tmp_path_factory: pytest.
         ledger = label_studio.write(dataset(("a & b", '"c"'), [record]), folder)
         assert ledger.dropped["annotation"] == ledger.fixed["annotation"] == 0
         (back,) = read(label_studio, accept(folder)).records
-        assert (back.group, back.size_wh) == ("g", record.size_wh if back.annotations else back.size_wh)
+        assert back.group == "g" and back.size_wh in (record.size_wh, (0, 0))
         assert_same(record, back)
 
     holds()
@@ -355,7 +359,7 @@ def test_what_was_read_from_the_server_is_written_and_read_back(control: str, tm
     def plain(found: Read) -> list[Any]:
         return [
             (
-                r.media,
+                Path(r.media).name,
                 r.frame,
                 a.label,
                 a.kind,
@@ -384,8 +388,8 @@ def test_losses_of_writing_are_in_the_ledger(tmp_path: Path) -> None:
     ledger = label_studio.write(
         dataset(("x",), [Record("a.png", "a.png", (10, 10), marks), unknown]), tmp_path / "o"
     )
-    assert ledger.fixed["annotation"] == 1 and ledger.dropped["annotation"] == 1
-    assert len(ledger.notes) == 3
+    assert ledger.fixed["annotation"] == 2 and ledger.dropped["annotation"] == 1
+    assert len(ledger.entries) == 5
 
 
 JSON = st.recursive(

@@ -1,8 +1,4 @@
-"""Opening label files: JSON, XML and CSV, with the place of a fault in the error.
-
-A byte-order mark at the start is skipped. Text is UTF-8; XML may declare another encoding. XML with
-entities of its own, and files over the size limit, are refused.
-"""
+"""JSON and CSV label files, with the place of a fault in the error. A byte-order mark is skipped."""
 
 from __future__ import annotations
 
@@ -13,11 +9,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError
 
 from sightline.core.errors import FormatError
+from sightline.data.formats.files import read_text
 
-MAX_BYTES = 4 << 30
+MAX_CELL = 1 << 30
 # A string, or one of the words that JSON does not have though many writers use them.
 _NUMBER_WORDS = re.compile(r'"(?:[^"\\]|\\.)*"|(-?(?:NaN|Infinity))')
 
@@ -104,22 +100,6 @@ def points_xy(values: Any, where: str) -> list[tuple[float, float]]:
     return out
 
 
-def read_text(path: Path) -> str:
-    """A UTF-8 file without its byte-order mark.
-
-    Raises:
-        FormatError: absent, not a file, over the limit, or not UTF-8 (the byte is named).
-    """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise FormatError(f"has {path.stat().st_size} bytes, the limit is {MAX_BYTES}", where=path)
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise FormatError(f"cannot be read ({error.strerror})", where=path) from error
-    except UnicodeDecodeError as error:
-        raise FormatError(f"is not UTF-8 at byte {error.start}", where=path) from error
-
-
 def read_json(path: Path) -> Any:
     """The value in a JSON file; NaN and Infinity are refused.
 
@@ -131,39 +111,16 @@ def read_json(path: Path) -> Any:
     def refuse(word: str) -> Any:
         found = (m for m in _NUMBER_WORDS.finditer(text) if m.group(1))
         where = next((_line_and_column(text, m.start()) for m in found), "")
-        raise FormatError(f"{word} is no JSON number", where=f"{path}: {where}")
+        raise FormatError(f"{word} is no JSON number", where=f"{path}{where}")
 
     try:
         return json.loads(text, parse_constant=refuse)
     except json.JSONDecodeError as error:
-        raise FormatError(f"is no JSON: {error.msg}", where=f"{path}: {_place(error)}") from error
+        raise FormatError(f"is no JSON: {error.msg}", where=f"{path}:{error.lineno}:{error.colno}") from error
     except RecursionError as error:
         raise FormatError("is nested too deeply", where=path) from error
     except ValueError as error:  # a whole number of thousands of digits
         raise FormatError(f"is no JSON we read: {error}", where=path) from error
-
-
-def read_xml(path: Path) -> Element:
-    """The root element of an XML file.
-
-    Raises:
-        FormatError: names the line and column.
-    """
-    from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
-
-    try:
-        root: Element = fromstring(path.read_bytes(), forbid_dtd=False)
-        return root
-    except OSError as error:
-        raise FormatError(f"cannot be read ({error.strerror})", where=path) from error
-    except ParseError as error:
-        line, column = error.position
-        raise FormatError(
-            f"is no XML: {error.msg}", where=f"{path}: line {line} column {column + 1}"
-        ) from error
-    except (DefusedXmlException, ValueError, LookupError) as error:
-        raise FormatError(f"is no XML we read ({error})", where=path) from error
 
 
 def read_csv(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]]]:
@@ -173,32 +130,32 @@ def read_csv(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str]]
         FormatError: empty, a column twice, a row of another length, or not CSV; names the line.
     """
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
-    previous = csv.field_size_limit(1 << 30)
+    previous = csv.field_size_limit(MAX_CELL)
     try:
         names = [name.strip() for name in next(reader, [])]
     except csv.Error as error:
-        raise FormatError(f"is no CSV: {error}", where=f"{path}: line {reader.line_num}") from error
+        raise FormatError(f"is no CSV: {error}", where=f"{path}:{reader.line_num}") from error
     finally:
         csv.field_size_limit(previous)
     if not any(names):
         raise FormatError("is empty", where=path)
     if len(set(names)) < len(names):
-        raise FormatError(f"a column is named twice among {names}", where=f"{path}: line 1")
+        raise FormatError(f"a column is named twice among {names}", where=f"{path}:1")
     return names, _rows(path, reader, names)
 
 
 def _rows(path: Path, reader: Any, names: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    previous = csv.field_size_limit(1 << 30)
+    previous = csv.field_size_limit(MAX_CELL)
     try:
         for row in reader:
             if not any(cell.strip() for cell in row):
                 continue
             if len(row) != len(names):
                 what = f"has {len(row)} cells, the header names {len(names)}"
-                raise FormatError(what, where=f"{path}: line {reader.line_num}")
+                raise FormatError(what, where=f"{path}:{reader.line_num}")
             yield reader.line_num, dict(zip(names, row, strict=True))
     except csv.Error as error:
-        raise FormatError(f"is no CSV: {error}", where=f"{path}: line {reader.line_num}") from error
+        raise FormatError(f"is no CSV: {error}", where=f"{path}:{reader.line_num}") from error
     finally:
         csv.field_size_limit(previous)
 
@@ -214,11 +171,7 @@ def head_of(path: Path, size: int = 65536) -> str:
 
 def _line_and_column(text: str, at: int) -> str:
     line = text.count("\n", 0, at) + 1
-    return f"line {line} column {at - text.rfind(chr(10), 0, at)}"
-
-
-def _place(error: json.JSONDecodeError) -> str:
-    return f"line {error.lineno} column {error.colno}"
+    return f":{line}:{at - text.rfind(chr(10), 0, at)}"
 
 
 def _kind(value: Any) -> str:

@@ -14,11 +14,12 @@ from sightline.core.errors import FormatError
 from sightline.core.records import Annotation, Record
 from sightline.data.formats import label_studio_writing
 from sightline.data.formats.class_names import ClassNames
-from sightline.data.formats.documents import head_of, read_xml
+from sightline.data.formats.documents import head_of
 from sightline.data.formats.label_studio_shapes import ELLIPSE_POINTS, NO_SIZE, SHAPES, shape
 from sightline.data.formats.label_studio_tasks import Region, Task, is_video, looks_like, read_tasks
 from sightline.data.formats.label_studio_video import NO_LABEL, video_records
 from sightline.data.formats.media_names import MediaNames
+from sightline.data.formats.xml_tree import Element, parse_xml
 from sightline.data.ledger import Ledger
 from sightline.data.reading import Reading, ReadOptions
 
@@ -33,11 +34,8 @@ MAX_SNIFFED = 20
 
 def sniff(source: Path) -> str | None:
     """An export file, or a folder that holds one."""
-    for path in _exports(source):
-        seen = looks_like(path, head_of(path))
-        if seen:
-            return seen
-    return None
+    found = _found(source)
+    return next(iter(found.values()), None)
 
 
 def _exports(source: Path) -> list[Path]:
@@ -50,16 +48,21 @@ def _exports(source: Path) -> list[Path]:
 
 
 def _export(source: Path) -> Path:
-    """The export in a folder; the native one where its lesser kinds lie beside it."""
+    """The one export of a source; raises FormatError where a folder holds several."""
     if source.is_file():
         return source
-    seen = {path: looks_like(path, head_of(path)) or "" for path in _exports(source)}
-    found = [path for path, why in seen.items() if "data and annotations" in why]
-    found = found or [path for path, why in seen.items() if why]
+    found = list(_found(source))
     if len(found) != 1:
         what = f"holds {len(found)} exports of Label Studio" + "".join(f", {p.name}" for p in found[:5])
         raise FormatError(what, where=source, remedy="name the file")
     return found[0]
+
+
+def _found(source: Path) -> dict[Path, str]:
+    """Exports, and what was seen in each; the native ones alone where there are any."""
+    seen = {path: looks_like(path, head_of(path)) or "" for path in _exports(source)}
+    native = {path: why for path, why in seen.items() if "data and annotations" in why}
+    return native or {path: why for path, why in seen.items() if why}
 
 
 def read(source: Path, options: ReadOptions, ledger: Ledger) -> Reading:
@@ -96,13 +99,13 @@ def _configured(path: Path) -> list[str]:
     """Class names of a labelling configuration beside the export, in its order; none without one."""
     if not path.is_file():
         return []
-    values = [
-        tag.get("value", "")
-        for control in read_xml(path).iter()
-        if control.tag.endswith("Labels") or (control.tag == "Choices" and not control.get("perRegion"))
-        for tag in control
-        if tag.tag in ("Label", "Choice")
-    ]
+    values: list[str] = []
+    waiting: list[Element] = [parse_xml(path)]
+    while waiting:
+        tag = waiting.pop(0)
+        waiting += tag.children
+        if tag.tag.endswith("Labels") or (tag.tag == "Choices" and "perRegion" not in tag.attributes):
+            values += [c.attributes.get("value", "") for c in tag.children if c.tag in ("Label", "Choice")]
     return [value for value in values if value and value.casefold() != HIDDEN]
 
 

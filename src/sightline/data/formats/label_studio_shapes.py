@@ -118,7 +118,7 @@ def _bitmask(region: Region, size_wh: Size) -> Annotation:
     if pixels is None or not head.startswith("data:image/"):
         raise f.fail("imageDataURL", "is no picture")
     layers = pixels.reshape(*pixels.shape[:2], -1)
-    mask = layers[:, :, :3].any(axis=2)
+    mask: NDArray[np.bool_] = np.asarray(layers[:, :, :3].any(axis=2))
     if layers.shape[2] == 4:
         mask &= layers[:, :, 3] > 0
     return Annotation(0, mask=Rle.encode(mask))

@@ -289,7 +289,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Fields]]:
                     cells[name] = json.loads(cell)
                 except (ValueError, RecursionError) as error:
                     what = f"column {name!r} is no JSON: {error}"
-                    raise FormatError(what, where=f"{path}: line {line}") from error
+                    raise FormatError(what, where=f"{path}:{line}") from error
         yield f"line {line}", Fields(cells, path, f"line {line}")
 
 

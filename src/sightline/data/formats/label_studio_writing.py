@@ -1,7 +1,7 @@
 """Tasks for Label Studio with the labels as pre-annotations, and the configuration they need.
 
-`tasks.json` is imported into a project made with `label_config.xml`; the pictures are served by a local
-storage whose root is the dataset's `media` folder, or are found by the server under the same names.
+`tasks.json` is imported into a project made with `label_config.xml`; the server shows the pictures, which lie
+in `media/`, through its local files (their root is the folder written here).
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from sightline.core.geometry import fill_polygons, polygon_box
 from sightline.core.media import VIDEO_SUFFIXES
 from sightline.core.records import Annotation, Record, Rle
 from sightline.data.formats import label_studio_rle
-from sightline.data.formats.media_names import is_url
+from sightline.data.formats.files import Lost, copy_media, note_absent
 from sightline.data.ledger import Ledger
+from sightline.data.media_store import is_url
 
 TASKS = "tasks.json"
 CONFIG = "label_config.xml"
+MEDIA = "media"
 MODEL = "sightline"
 DEFAULT_RATE = 24.0
 CONTROLS = {
@@ -38,18 +40,20 @@ CONTROLS = {
     "videorectangle": ("VideoRectangle", "box"),
     "timelinelabels": ("TimelineLabels", "phase"),
 }
+# Attributes that the page's own values say again.
+CARRIED = ("rotation", "interpolated", "control")
 Result = dict[str, Any]
 Size = tuple[int, int]
 
 
 def write(dataset: Any, out: Path) -> Ledger:
-    """Write `tasks.json` and `label_config.xml` into a new folder.
+    """Write `tasks.json`, `label_config.xml` and `media/` into a new folder.
 
-    The ledger says what Label Studio cannot carry: attributes, tracks of pictures, dense maps, points in
-    videos, marks of pictures of unknown size, a box that is not the hull of its outline.
+    The ledger says what Label Studio cannot carry: attributes, tracks of pictures, crowds, dense maps, points
+    and masks in videos, marks of pictures of unknown size, a box that is not the hull of its outline.
     """
     ledger, used = Ledger(), _Used()
-    tasks = []
+    tasks: list[dict[str, Any]] = []
     for is_video, records in groupby(dataset.records, key=_is_frame):
         if not is_video:
             tasks += [_picture_task(record, dataset.classes, used, ledger) for record in records]
@@ -60,6 +64,9 @@ def write(dataset: Any, out: Path) -> Ledger:
     with folder_written_whole(out) as part:
         write_json(part / TASKS, tasks)
         write_text(part / CONFIG, configuration(dataset.classes, used))
+        once = {record.media: record for record in dataset.records}.values()
+        absent = [r.media for r in once if not copy_media(dataset, r, part / MEDIA / r.media)]
+    note_absent(ledger, absent)
     return ledger
 
 
@@ -68,13 +75,13 @@ class _Used:
 
     def __init__(self) -> None:
         self.controls: set[str] = set()
-        self.lost: Counter[str] = Counter()
+        self.maps = 0
         self.rates: Counter[float] = Counter()
         self.hidden = False
 
     def tell(self, ledger: Ledger) -> None:
-        for what, count in self.lost.items():
-            ledger.note(f"{count} {what}")
+        if self.maps:
+            ledger.note(f"{self.maps} dense maps are not carried")
         if len(self.rates) > 1:
             ledger.note(
                 f"videos of {len(self.rates)} frame rates: make a project for each, with its frameRate"
@@ -112,7 +119,7 @@ def _is_frame(record: Record) -> bool:
 
 
 def _address(media: str) -> str:
-    return media if is_url(media) else "/data/local-files/?d=" + quote(media)
+    return media if is_url(media) else f"/data/local-files/?d={MEDIA}/{quote(media)}"
 
 
 def _task(data: dict[str, Any], result: list[Result]) -> dict[str, Any]:
@@ -121,29 +128,26 @@ def _task(data: dict[str, Any], result: list[Result]) -> dict[str, Any]:
 
 
 def _picture_task(record: Record, classes: tuple[str, ...], used: _Used, ledger: Ledger) -> dict[str, Any]:
-    ledger.saw("picture")
+    lost = Lost(ledger, record)
     data: dict[str, Any] = {"image": _address(record.media)}
     data |= {k: v for k in ("group", "sensor", "partition") if (v := getattr(record, k))}
     data |= {"frame": record.frame} if record.frame >= 0 else {}
     data |= {"time_s": record.time_s} if record.time_s is not None else {}
-    used.lost["dense maps are not carried"] += len(record.maps)
-    used.lost = +used.lost
+    used.maps += len(record.maps)
     result: list[Result] = []
     whole: list[str] = []
     for number, mark in enumerate(record.annotations):
-        ledger.saw("annotation")
-        place = f"{record.id}: {mark.source or number}"
         name = classes[mark.label]
         if mark.kind == "label":
             whole.append(name)
         elif record.size_wh == (0, 0):
-            ledger.drop("annotation", "the picture's size is not known", place)
+            lost.mark(number, "the picture's size is not known")
         elif mark.point is not None and mark.kind == "point" and not mark.visible:
             used.hidden = True
             result.append(_entry("seen", "choices", {"choices": ["invisible"]}, "image", f"r{number}"))
         else:
-            kind, value = _value(mark, record.size_wh, ledger, place)
-            _count_losses(mark, used)
+            kind, value = _value(mark, record.size_wh, lost, number)
+            lost.extras(number, attributes=CARRIED)
             used.controls.add(kind)
             entry = _entry(CONTROLS[kind][1], kind, value | {kind: [name]}, "image", f"r{number}")
             size = {"original_width": record.size_wh[0], "original_height": record.size_wh[1]}
@@ -165,15 +169,7 @@ def _entry(control: str, kind: str, value: Result, to: str, number: str) -> Resu
     }
 
 
-def _count_losses(mark: Annotation, used: _Used) -> None:
-    kept = {"rotation", "interpolated", "control"}
-    used.lost["attributes are not carried"] += len(mark.attributes.keys() - kept)
-    used.lost["tracks of pictures are not carried"] += bool(mark.track)
-    used.lost["regions of many objects become single ones"] += mark.crowd
-    used.lost = +used.lost
-
-
-def _value(mark: Annotation, size_wh: Size, ledger: Ledger, place: str) -> tuple[str, Result]:
+def _value(mark: Annotation, size_wh: Size, lost: Lost, number: int) -> tuple[str, Result]:
     """Kind and value of a mark, in the page's units."""
     if mark.mask is not None:
         return "brushlabels", _brush(mark.mask)
@@ -182,9 +178,9 @@ def _value(mark: Annotation, size_wh: Size, ledger: Ledger, place: str) -> tuple
         if turned is not None:
             return "rectanglelabels", turned
         if mark.box is not None and not np.allclose(mark.box, polygon_box(mark.polygons), atol=0.01):
-            ledger.fix("annotation", "its box becomes the hull of its outline", place)
+            lost.part(number, "its box becomes the hull of its outline")
         if len(mark.polygons) > 1:
-            ledger.fix("annotation", "several rings become a brush mask", place)
+            lost.part(number, "several rings become a brush mask")
             return "brushlabels", _brush(Rle.encode(fill_polygons(mark.polygons, size_wh)))
         points = (mark.polygons[0] * (100 / size_wh[0], 100 / size_wh[1])).tolist()
         return "polygonlabels", {"points": points, "closed": True}
@@ -224,21 +220,19 @@ def turned_rectangle(mark: Annotation, size_wh: Size) -> Result | None:
 def _video_task(
     frames: list[Record], classes: tuple[str, ...], used: _Used, ledger: Ledger
 ) -> dict[str, Any]:
-    ledger.saw("picture", len(frames))
     count = frames[-1].frame + 1
     rate = _rate(frames)
     used.rates[rate] += 1
     tracks: dict[tuple[str, int], dict[int, Result]] = {}
     spans: dict[int, set[int]] = {}
     for record in frames:
+        lost = Lost(ledger, record)
         for number, mark in enumerate(record.annotations):
-            ledger.saw("annotation")
             value = _frame_value(mark, record)
             if mark.kind == "label":
                 spans.setdefault(mark.label, set()).add(record.frame)
             elif value is None:
-                what = f"a {mark.kind} in a video is not carried"
-                ledger.drop("annotation", what, f"{record.id}: {mark.source or number}")
+                lost.mark(number, f"a {mark.kind} in a video is not carried")
             else:
                 track = mark.track or f"{record.frame}.{number}"
                 tracks.setdefault((track, mark.label), {})[record.frame] = value

@@ -12,13 +12,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from sightline.core.errors import MediaError
 from sightline.core.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES, probe
+from sightline.data.media_store import is_url
 
 MAX_FILES = 2_000_000
 # Label Studio puts eight hexadecimal digits before the name of each uploaded file.
 _UPLOAD_HASH = re.compile(r"^[0-9a-f]{8}-(?=.)")
 # Where Label Studio serves what was uploaded to it, or stands in a folder beside it.
 SERVER_PATHS = ("/data/upload/", "/data/local-files/")
-_SCHEME = re.compile(r"^[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class MediaNames:
@@ -104,11 +104,6 @@ class MediaNames:
                     break
                 self._index.setdefault(plain_name(PurePosixPath(file).name), []).append(file)
         return self._index
-
-
-def is_url(name: str) -> bool:
-    """Whether a media name is a URL or another store's address, not a path."""
-    return bool(_SCHEME.match(name))
 
 
 def plain_name(name: str) -> str:
