@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,9 @@ from sightline.core.specs import InputSpec, Signature
 
 Array = NDArray[Any]
 Inputs = Mapping[str, Array]
+# Tasks scored over all thresholds at once: a row cut off for deployment would be missed in the score.
+RANKED = ("detect", "instances")
+
 Infer = Callable[[dict[str, Array]], Mapping[str, Array]]
 
 
@@ -82,6 +86,16 @@ class Predictor:
                     height, width = picture.shape[-3:-1] if spec.pixels == "rgb8" else picture.shape[-2:]
                     frames.append((matrix, (width, height)))
         return {name: np.stack(rows) for name, rows in columns.items()}, frames
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Predictor:
+        """The same model keeping rows by other thresholds; an empty mapping keeps every row."""
+        signature = replace(self.signature, thresholds=dict(thresholds))
+        return Predictor(signature, self.infer, batch=self.batch)
+
+    def for_scoring(self) -> Predictor:
+        """The same model keeping every row of the tasks whose metrics rank rows by score (mAP)."""
+        kept = {t: v for t, v in self.signature.thresholds.items() if t not in RANKED}
+        return self.with_thresholds(kept)
 
     def open_stream(self) -> Stream:
         """A stream that keeps the last frames where an input is a clip."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.core.errors import DatasetError, UsageError
-from sightline.core.predictor import AnyPredictor, Inputs
+from sightline.core.predictor import AnyPredictor, Inputs, Predictor
 from sightline.core.records import Sample
 from sightline.core.results import Result
 from sightline.evaluate.report import Report
@@ -79,7 +79,12 @@ def scored(
 def predicted(
     predictor: AnyPredictor, dataset: Dataset, ids: Sequence[str], *, batch: int = 8, workers: int = 2
 ) -> Iterator[tuple[Sample, dict[str, Result]]]:
-    """Samples in order with what the predictor answers; pictures are read ahead by threads."""
+    """Samples in order with what the predictor answers; pictures are read ahead by threads.
+
+    A threshold chosen for deployment does not cut off the rows that mAP ranks.
+    """
+    if isinstance(predictor, Predictor):
+        predictor = predictor.for_scoring()
     reading = import_module("sightline.data.samples")
     read_inputs, samples = reading.read_inputs, reading.samples
     inputs = predictor.signature.inputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ def write_package(
     parity: object = None,
     card: str | None = None,
     replace_old: bool = False,
+    verify: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write a single-stage package whole, or not at all.
 
@@ -50,6 +52,7 @@ def write_package(
         parity: what `parity.json` says.
         card: what `card.md` says.
         replace_old: whether a folder that is already there may be replaced.
+        verify: called with the finished folder before it is put in place; what it raises stops that.
 
     Raises:
         UsageError: the folder exists, is not empty and may not be replaced.
@@ -64,6 +67,8 @@ def write_package(
             write_json(folder / "parity.json", parity)
         if card is not None:
             write_text(folder / "card.md", card)
+        if verify is not None:
+            verify(folder)
     return out
 
 

@@ -1,0 +1,183 @@
+"""`predict`: a package over files, into sinks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sightline.core.errors import MediaError, UsageError
+from sightline.core.predictor import Predictor
+from sightline.runtime.options import cores
+from sightline.video.pipeline import Prediction, predict_all
+from sightline.video.sinks import Coco, Csv, JsonLines, Mp4, Pictures, Sink
+from sightline.video.sources import Source, VideoSource
+
+FORMATS = (".jsonl", ".json", ".csv")
+
+
+@dataclass(slots=True)
+class Summary:
+    """What `predict` did.
+
+    Attributes:
+        frames: predicted.
+        faults: (source, reason) of what could not be read.
+    """
+
+    frames: int = 0
+    faults: list[tuple[str, str]] = field(default_factory=list)
+
+
+def predict(
+    predictor: Predictor,
+    sources: Sequence[Source],
+    sinks: Iterable[Sink] = (),
+    *,
+    workers: int | None = None,
+    strict: bool = False,
+    on_frame: Callable[[Prediction], None] | None = None,
+) -> Summary:
+    """Predict every frame of every source, in order, into every sink.
+
+    Args:
+        predictor: of a package; load it with `mode="throughput"` for many frames.
+        sources: see `sources.find_sources`.
+        sinks: see `open_sinks`; they are opened and finished here.
+        workers: frames in work at once; a worker a core unless given.
+        strict: stop at the first frame that cannot be read, leaving nothing written.
+        on_frame: called after each frame, for progress.
+
+    Raises:
+        MediaError: a frame cannot be read and `strict` is set.
+        UsageError: the model reads several inputs.
+    """
+    summary = Summary()
+    opened = list(sinks)
+    keep = any(sink.needs_pixels for sink in opened)
+    with ExitStack() as stack:
+        for sink in opened:
+            stack.enter_context(sink)
+        predictions = predict_all(predictor, sources, workers=workers or cores(), keep_pixels=keep)
+        for prediction in predictions:
+            if prediction.fault is None:
+                summary.frames += 1
+            elif strict:
+                predictions.close()
+                raise MediaError(prediction.fault, where=prediction.source)
+            else:
+                summary.faults.append((prediction.source, prediction.fault))
+            for sink in opened:
+                sink.write(prediction)
+            if on_frame is not None:
+                on_frame(prediction)
+    return summary
+
+
+def open_sinks(
+    sources: Sequence[Source], classes: tuple[str, ...], out: Path | None, draw: Path | None
+) -> list[Sink]:
+    """Sinks for the two places a caller names.
+
+    Args:
+        sources: what will be predicted; one video and `draw` ending in .mp4 gives that video.
+        classes: of the model, for COCO's categories.
+        out: results: `.jsonl`, `.json` (COCO) or `.csv`.
+        draw: drawn pictures: a folder, or an `.mp4`.
+
+    Raises:
+        UsageError: a suffix that is none of these, or an .mp4 for several sources.
+    """
+    sinks: list[Sink] = []
+    if out is not None:
+        sinks.append(_results(out, classes))
+    if draw is not None and draw.suffix.lower() == ".mp4":
+        if len({source.name for source in sources}) != 1:
+            raise UsageError("one MP4 holds one source", where=draw, remedy="name a folder instead")
+        sinks.append(Mp4(draw, sources[0].rate))
+    elif draw is not None:
+        if draw.exists() and not draw.is_dir():
+            raise UsageError("is a file", where=draw, remedy="name a folder, or a file ending in .mp4")
+        sinks += _drawn(sources, draw)
+    return sinks
+
+
+def _results(out: Path, classes: tuple[str, ...]) -> Sink:
+    suffix = out.suffix.lower()
+    if suffix == ".jsonl":
+        return JsonLines(out)
+    if suffix == ".csv":
+        return Csv(out)
+    if suffix == ".json":
+        return Coco(out, classes)
+    raise UsageError(
+        f"ends in {suffix!r}", where=out, remedy=f"name a file ending in {', '.join(FORMATS)} (COCO is .json)"
+    )
+
+
+def _drawn(sources: Sequence[Source], folder: Path) -> list[Sink]:
+    """Pictures into the folder; each video becomes an MP4 there under its own name."""
+    paths = [Path(source.name).absolute() for source in sources]
+    root = Path(os.path.commonpath([path.parent for path in paths])) if paths else folder
+    sinks: list[Sink] = []
+    pictures = Pictures(folder, root)
+    for source, path in zip(sources, paths, strict=True):
+        if isinstance(source, VideoSource):
+            name = path.relative_to(root)
+            sinks.append(_OneSource(source.name, folder / name.with_name(name.name + ".mp4"), source.rate))
+    sinks.append(_PicturesOnly(pictures))
+    return sinks
+
+
+class _PicturesOnly:
+    """Hands pictures on and leaves the frames of videos to their own sinks."""
+
+    needs_pixels = True
+
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures = pictures
+
+    def __enter__(self) -> _PicturesOnly:
+        self._pictures.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pictures.__exit__(*error)
+
+    def write(self, prediction: Prediction) -> None:
+        """Take one prediction."""
+        if prediction.index < 0:
+            self._pictures.write(prediction)
+
+
+class _OneSource:
+    """The MP4 of one video among several; opened at its first frame, finished with the rest."""
+
+    needs_pixels = True
+
+    def __init__(self, source: str, path: Path, rate: float | None) -> None:
+        self._source, self._path, self._rate = source, path, rate
+        self._video: Mp4 | None = None
+
+    def __enter__(self) -> _OneSource:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._video is not None:
+            self._video.__exit__(*error)
+
+    def write(self, prediction: Prediction) -> None:
+        """Take one prediction."""
+        if prediction.source != self._source:
+            if self._video is not None:
+                self._video.__exit__(None, None, None)
+                self._video = None
+            return
+        if prediction.fault is not None and self._video is None:
+            return
+        if self._video is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._video = Mp4(self._path, self._rate).__enter__()
+        self._video.write(prediction)
