@@ -30,6 +30,10 @@ MODELS: dict[str, str] = {
     "ddrnet_23": "sightline.models.ddrnet:build",
     "unet": "sightline.models.unet:build",
     "locator": "sightline.models.locate:build",
+    "yolo-n": "sightline.models.yolo:build",
+    "yolo-s": "sightline.models.yolo:build",
+    "yolo-m": "sightline.models.yolo:build",
+    "yolo-l": "sightline.models.yolo:build",
 }
 
 Factory = Callable[..., Model]
