@@ -1,0 +1,26 @@
+"""What the import already mended or left out, read from its ledger, as findings with their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from sightline.core.errors import SightlineError
+from sightline.data.audit.case import Case, finding
+from sightline.data.audit.findings import Finding, Level
+
+
+def check_ledger(case: Case) -> Iterator[Finding]:
+    """One finding for each unit, fate and reason; dropped things warn, mended ones inform."""
+    ledger = {}
+    with suppress(SightlineError, AttributeError):  # a dataset made in memory has none
+        ledger = case.dataset.ledger()
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for entry in ledger.get("entries", ()):
+        key = (entry["unit"], entry["fate"], entry["reason"])
+        places.setdefault(key, []).append(entry["place"])
+    for (unit, fate, reason), where in places.items():
+        level: Level = "warning" if fate == "dropped" else "info"
+        plural = "s" if len(where) > 1 else ""
+        text = f"{len(where)} {unit}{plural} {fate}: {reason}"
+        yield finding(level, f"import-{fate}", text, places=where)
