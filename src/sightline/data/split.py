@@ -197,7 +197,7 @@ def _divided(
             "use by: frame",
         )
     row = {unit: i for i, unit in enumerate(names)}
-    table = np.zeros((len(names), len(dataset.classes) + 2), np.int64)
+    table = np.zeros((len(names), 2 * len(dataset.classes) + 2), np.int64)
     for record in records:
         table[row[units[record.id]]] += _tally(record, len(dataset.classes))
     chosen = stratified(table, [shares[part] for part in wanted], section.seed)
@@ -205,13 +205,10 @@ def _divided(
 
 
 def _tally(record: Record, classes: int) -> NDArray[np.int64]:
-    """What one record adds: whether each class is on it, whether none is, and itself."""
-    tally = np.zeros(classes + 2, np.int64)
-    present = {a.label for a in record.annotations if 0 <= a.label < classes and a.visible}
-    tally[list(present)] = 1
-    tally[classes] = not present
-    tally[classes + 1] = 1
-    return tally
+    """What one record adds: whether each class is on it, marks of each, whether none is, and itself."""
+    labels = [a.label for a in record.annotations if 0 <= a.label < classes and a.visible]
+    marks = np.bincount(np.array(labels, np.int64), minlength=classes)
+    return np.concatenate([marks > 0, marks, [not labels, 1]]).astype(np.int64)
 
 
 def units_of(records: Iterable[Record], copies: Iterable[Copies] = ()) -> dict[str, str]:

@@ -44,11 +44,14 @@ def stratified(table: NDArray[Any], shares: Sequence[float], seed: int) -> NDArr
 
 
 def _order(amounts: NDArray[np.float64], totals: NDArray[np.float64], seed: int) -> NDArray[np.int64]:
-    """Units with the rarest class first; of these the largest first; of these at random."""
+    """Units with the rarest class first; of these the ones that hold most of it; of these at random."""
     shuffled = np.random.default_rng(seed).permutation(len(amounts))
-    rarest = np.where(amounts > 0, totals, np.inf).min(axis=1, initial=np.inf)
+    scarcity = np.where(amounts > 0, totals, np.inf)
+    rarest = scarcity.argmin(axis=1)
+    rows = np.arange(len(amounts))
+    own = amounts[rows, rarest]
     size = amounts.sum(axis=1)
-    return np.asarray(np.lexsort((shuffled, -size, rarest)), np.int64)
+    return np.asarray(np.lexsort((shuffled, -size, -own, scarcity[rows, rarest])), np.int64)
 
 
 def _none_empty(

@@ -25,6 +25,7 @@ def draw_record(
     maps: Mapping[str, NDArray[Any]] | None = None,
     trails: Sequence[Trail] = (),
     emphasis: Collection[int] | None = None,
+    names: bool = True,
     scale: float = 1.0,
     dark: bool = False,
 ) -> Pixels:
@@ -40,6 +41,7 @@ def draw_record(
         maps: dense labels by task, as `dataset.read_map` gives them.
         trails: earlier points of tracks, oldest first, (N, 2) xy with NaN where not in sight.
         emphasis: positions of annotations to point out; all others are then drawn thin.
+        names: write the class beside each mark.
         scale: output pixels a source pixel; enlarge small pictures to make room for names.
         dark: dark panels instead of light ones.
 
@@ -54,7 +56,7 @@ def draw_record(
     for index in order:
         loud = emphasis is None or index in emphasis
         _shape(canvas, record.annotations[index], loud=loud, alert=emphasis is not None and loud)
-    for index in reversed(order):
+    for index in reversed(order) if names else ():
         annotation = record.annotations[index]
         if emphasis is None or index in emphasis:
             _name(canvas, annotation, classes, alert=emphasis is not None)

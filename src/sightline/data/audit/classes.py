@@ -102,7 +102,8 @@ def _uneven(rows: tuple[ClassRow, ...]) -> Iterator[Finding]:
     if ratio >= UNEVEN_RATIO:
         text = (
             f"{most.name!r} has {ratio:.0f} times the marks of {least.name!r} "
-            f"({most.marks} and {least.marks}); effective numbers {most.effective:.0f} and {least.effective:.1f}"
+            f"({most.marks} and {least.marks}); effective numbers {most.effective:.0f} "
+            f"and {least.effective:.1f}"
         )
         yield finding("warning" if ratio >= UNEVEN_RATIO**2 else "info", "class-imbalance", text)
 

@@ -57,6 +57,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "class-not-in-part": ("Class is absent from a part of the split", "divide again, or label more of it"),
     "empty-picture": ("Pictures without any label", "fine as background; else label them"),
     "several-labels": ("Picture has several labels of the whole", "fine for multi-label; else correct it"),
+    "groups-of-pictures": (
+        "Pictures come in groups",
+        "a split by group keeps them together; count groups, not pictures, when judging how much there is",
+    ),
     "exact-copies": ("Pictures are byte-for-byte copies", "keep one of each"),
     "near-copies": ("Pictures are near copies", "look; keep one, or keep them in one part"),
     "mirrored-copies": ("Pictures are mirrored copies", "keep them in one part"),

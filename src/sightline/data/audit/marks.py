@@ -15,7 +15,7 @@ from sightline.data.audit.findings import Finding, Level
 
 OUTSIDE_PX = 0.5
 DOUBLED_IOU = 0.98
-NEARLY_IOU = 0.8
+NEARLY_IOU = 0.85
 TWO_CLASSES_IOU = 0.95
 SLIVER_PX = 2.0
 SLIVER_ASPECT = 25.0

@@ -15,7 +15,7 @@ from sightline.data.audit.imported import check_ledger
 from sightline.data.audit.kinds import KINDS
 from sightline.data.audit.marks import check_marks
 from sightline.data.audit.media import check_files, check_maps, check_sizes
-from sightline.data.audit.sides import check_copies, check_split
+from sightline.data.audit.sides import check_copies, check_groups, check_split
 from sightline.data.audit.tracks import check_tracks, check_visibility
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     check_classes,
     check_empty,
     check_copies,
+    check_groups,
     check_split,
     check_ledger,
 )

@@ -125,6 +125,23 @@ def _relative(record: Record, chosen: Sequence[int]) -> np.ndarray[tuple[int, ..
     return boxes / (width, height, width, height)
 
 
+def check_groups(case: Case) -> Iterator[Finding]:
+    """Still pictures that belong together: bursts, or augmented copies of one source."""
+    groups: dict[str, list[Record]] = {}
+    for record in case.records:
+        if record.group and record.frame < 0:
+            groups.setdefault(record.group, []).append(record)
+    several = {name: members for name, members in groups.items() if len(members) > 1}
+    if several:
+        sizes = sorted(map(len, several.values()))
+        total = sum(sizes)
+        text = f"{total} pictures are in {len(several)} groups of {sizes[0]} to {sizes[-1]}"
+        if sizes[0] == sizes[-1]:
+            text = f"{total} pictures are in {len(several)} groups of {sizes[0]} each"
+        first = next(iter(several.values()))
+        yield finding("info", "groups-of-pictures", text, first[:6])
+
+
 def check_split(case: Case) -> Iterator[Finding]:
     """Groups on both sides, empty parts, records left out, classes absent from a part."""
     if case.split is None:
