@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -30,6 +30,17 @@ class ReadOptions:
     check_media: bool = True
 
 
+class Tables(Protocol):
+    """Records as Arrow tables of `schema.RECORDS`, a few thousand rows each, made as they are asked for."""
+
+    @property
+    def media(self) -> Sequence[str]:
+        """The media name of every row of all tables, in order."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The tables, once."""
+
+
 @dataclass(slots=True)
 class Reading:
     """Labels as a format found them, before they become a dataset.
@@ -38,8 +49,8 @@ class Reading:
         classes: names in the order of the records' class indices.
         records: `media` and `maps` name files relative to `media_root` (or hold a URL).
         media_root: folder the media names start from.
-        table: the same records as an Arrow table in the dataset's schema, from a format that is
-            faster that way; `records` is then empty.
+        table: the same records as Arrow tables of the dataset's schema, from a format that is faster that
+            way; `records` is then empty.
         labels_on: which pixels the labels count where a picture has an EXIF orientation and its declared
             size does not tell: `upright` (as a browser shows it) or `stored`.
         made: map or media files that the format had to make (a colour mask turned to indices), by their
@@ -51,7 +62,7 @@ class Reading:
     classes: tuple[str, ...]
     records: Iterable[Record]
     media_root: Path
-    table: Any = None
+    table: Tables | None = None
     labels_on: Literal["upright", "stored"] = "upright"
     made: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
     files: Sequence[Path] = ()

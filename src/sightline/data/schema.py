@@ -14,25 +14,21 @@ FORMAT = 1
 
 TEXT_MAP = pa.map_(pa.string(), pa.string())
 
+# Children of a structure that may be absent are declared as they are within an absent one: null.
+BOX = pa.struct([pa.field(name, pa.float64()) for name in ("x1", "y1", "x2", "y2")])
+POINT = pa.struct([pa.field(name, pa.float64()) for name in ("x", "y")])
+RUNS = pa.struct(
+    [pa.field("width", pa.int32()), pa.field("height", pa.int32()), pa.field("counts", pa.list_(pa.int32()))]
+)
+
 ANNOTATION = pa.struct(
     [
         pa.field("label", pa.int32(), nullable=False),
-        pa.field(
-            "box", pa.struct([pa.field(c, pa.float64(), nullable=False) for c in ("x1", "y1", "x2", "y2")])
-        ),
+        pa.field("box", BOX),
         # One ring a row, x and y in turn.
         pa.field("polygons", pa.list_(pa.list_(pa.float64())), nullable=False),
-        pa.field(
-            "mask",
-            pa.struct(
-                [
-                    pa.field("width", pa.int32(), nullable=False),
-                    pa.field("height", pa.int32(), nullable=False),
-                    pa.field("counts", pa.list_(pa.int32()), nullable=False),
-                ]
-            ),
-        ),
-        pa.field("point", pa.struct([pa.field(c, pa.float64(), nullable=False) for c in ("x", "y")])),
+        pa.field("mask", RUNS),
+        pa.field("point", POINT),
         pa.field("visible", pa.bool_(), nullable=False),
         pa.field("crowd", pa.bool_(), nullable=False),
         pa.field("track", pa.string(), nullable=False),

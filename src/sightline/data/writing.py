@@ -37,6 +37,7 @@ def write_dataset(
     parent: str = "",
     replace: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
+    accept: Callable[[], None] | None = None,
 ) -> Dataset:
     """Write a dataset folder whole; marks are taken as they are (`import_dataset` judges them first).
 
@@ -51,6 +52,7 @@ def write_dataset(
         parent: fingerprint of the dataset this one was made from.
         replace: take the place of a dataset that is there.
         progress: called with stage, done and total.
+        accept: called when every record was read and judged; where it raises, nothing is written.
 
     Raises:
         DatasetError: an id or class name twice, a label that is no class, a disk that refuses.
@@ -62,6 +64,8 @@ def write_dataset(
     try:
         with folder_written_whole(root, replace=replace) as part:
             counts = _write_records(part / TABLE, reading)
+            if accept is not None:
+                accept()
             names = _media_names(part / TABLE, reading)
             origins: dict[str, Path | Callable[[], bytes]] = {}
             for name in names:
@@ -119,8 +123,7 @@ def _labels(marks: pa.Array) -> NDArray[np.int32]:
 
 def _batches(reading: Reading) -> Iterator[pa.Table]:
     if reading.table is not None:
-        for start in range(0, reading.table.num_rows, ROWS_A_GROUP):
-            yield reading.table.slice(start, ROWS_A_GROUP)
+        yield from reading.table
         return
     rows: Iterator[Record] = iter(reading.records)
     while chunk := list(islice(rows, ROWS_A_GROUP)):

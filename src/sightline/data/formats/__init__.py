@@ -13,6 +13,7 @@ from sightline.data.reading import Format
 
 # Name -> module. The order is the order in which `sniff` asks, the most telling first.
 FORMATS: dict[str, str] = {
+    "coco": "sightline.data.formats.coco",
     "voc": "sightline.data.formats.voc",
     "label-studio": "sightline.data.formats.label_studio",
     "yolo": "sightline.data.formats.yolo",
