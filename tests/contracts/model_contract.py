@@ -183,14 +183,14 @@ class ModelContract:
         predictor = torch_predictor(trained.model)
         elements = [odd_source(trained.model.signature.inputs, seed) for seed in range(3)]
         answers = predictor.predict(elements)
-        first = next(iter(elements[0].values()))
-        for answer in answers:
+        for element, answer in zip(elements, answers, strict=True):
+            shape_hw = source_hw(next(iter(element.values())))
             assert set(answer) == set(trained.model.signature.tasks)
             for task, result in answer.items():
                 assert isinstance(result, RESULT_TYPES[task])  # type: ignore[arg-type]
                 for dense in ("segments", "metres"):
                     if hasattr(result, dense):
-                        assert getattr(result, dense).shape == source_hw(first)
+                        assert getattr(result, dense).shape == shape_hw
 
     def test_loss_is_finite_and_teaches_every_parameter(self) -> None:
         model = self.build(self.size_wh).train()

@@ -135,9 +135,9 @@ class DualResolution(SegmentNetwork):
         self.aux_head = segment_head(2 * w, head, classes) if aux else None
         start_like_he(self)
 
-    def forward(self, pixels: Tensor) -> Tensors:
+    def forward(self, *pixels: Tensor) -> Tensors:
         """`logits` at an eighth of the input, `deep`, and `aux` in training."""
-        shared = self.shared(self.stem(pixels))
+        shared = self.shared(self.stem(*pixels))
         fine, coarse = self.fusions[0](self.fine[0](shared), self.coarse[0](shared))
         middle = fine
         fine, coarse = self.fusions[1](self.fine[1](fine.relu()), self.coarse[1](coarse.relu()))

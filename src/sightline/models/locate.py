@@ -67,7 +67,7 @@ class Locator(Model):
         super().__init__(signature)
         self.input, spec = next(iter(signature.inputs.items()))
         self.frames, self.fusion = spec.frames, fusion if spec.frames > 1 else "single"
-        self.sigma, self.sharpen, self.terms = sigma, sharpen, loss.split("+")
+        self.stride, self.sigma, self.sharpen, self.terms = stride, sigma, sharpen, loss.split("+")
         self.first = first_layer(spec)
         self.net = Maps(backbone, least=stride, channels_in=3 * spec.frames if fusion == "stack" else 3)
         if self.net.strides[0] != stride:
@@ -83,18 +83,13 @@ class Locator(Model):
         self.seen = nn.Linear(2 * width, points)
 
     def raw(self, inputs: Mapping[str, Tensor]) -> Tensors:
-        """`heat` logits (B, K, h, w), `seen` logits (B, K), `deep` (B, D) and `grid` (h w, 2), the
-        centres of the cells in placed pixels.
-        """
-        pixels = self.first(inputs[self.input])
-        size_hw = (pixels.shape[-2], pixels.shape[-1])
-        maps = self._maps(pixels)
+        """`heat` logits (B, K, h, w), `seen` logits (B, K) and `deep` (B, D)."""
+        maps = self._maps(self.first(inputs[self.input]))
         fine = self.neck(maps)[0]
         heat = self.heat(fine)
         sight = self.sight(torch.cat([fine, heat], 1))
         seen = self.seen(torch.cat([sight.amax((2, 3)), sight.mean((2, 3))], 1))
-        grid = cell_centres((heat.shape[-2], heat.shape[-1]), size_hw, heat.device)
-        return {"heat": heat.float(), "seen": seen.float(), "deep": maps[-1].mean((2, 3)), "grid": grid}
+        return {"heat": heat.float(), "seen": seen.float(), "deep": maps[-1].mean((2, 3))}
 
     def _maps(self, pixels: Tensor) -> list[Tensor]:
         """Backbone maps of a picture (B, 3, H, W) or a clip (B, T, 3, H, W), finest first."""
@@ -108,7 +103,7 @@ class Locator(Model):
     def decode(self, raw: Tensors) -> Tensors:
         """Points and the probability that each is in sight."""
         return {
-            "locate.points": soft_argmax(raw["heat"] * self.sharpen, raw["grid"]),
+            "locate.points": soft_argmax(raw["heat"] * self.sharpen, self.stride),
             "locate.visible": raw["seen"].sigmoid(),
             "embedding": raw["deep"].float(),
         }
@@ -133,15 +128,16 @@ class Locator(Model):
 
     def _divergence(self, raw: Tensors, points: Tensor) -> Tensor:
         """Kullback-Leibler divergence (B, K) of the heatmap from the Gaussian it is taught."""
-        away = (raw["grid"] - points.unsqueeze(2)) / (cell_size(raw["grid"]) * self.sigma)
+        grid = cell_centres(raw["heat"], self.stride)
+        away = (grid - points.unsqueeze(2)) / (self.stride * self.sigma)
         truth = (-0.5 * away.square().sum(-1)).log_softmax(-1)
         guess = raw["heat"].flatten(2).log_softmax(-1)
         return (truth.exp() * (truth - guess)).sum(-1)
 
     def _distance(self, raw: Tensors, points: Tensor) -> Tensor:
         """Smooth L1 distance (B, K) in cells, the mean of x and y."""
-        found = soft_argmax(raw["heat"] * self.sharpen, raw["grid"])
-        away = (found - points) / cell_size(raw["grid"])
+        found = soft_argmax(raw["heat"] * self.sharpen, self.stride)
+        away = (found - points) / self.stride
         return F.smooth_l1_loss(away, torch.zeros_like(away), reduction="none").mean(-1)
 
     def backbone(self) -> nn.Module:
@@ -149,26 +145,21 @@ class Locator(Model):
         return self.net
 
 
-def cell_centres(cells_hw: tuple[int, int], size_hw: tuple[int, int], device: torch.device) -> Tensor:
-    """Centres (h w, 2) xy, in placed pixels, of the cells of a map over a picture of `size_hw`."""
-    ys = (torch.arange(cells_hw[0], device=device, dtype=torch.float32) + 0.5) * (size_hw[0] / cells_hw[0])
-    xs = (torch.arange(cells_hw[1], device=device, dtype=torch.float32) + 0.5) * (size_hw[1] / cells_hw[1])
+def cell_centres(heat: Tensor, stride: int) -> Tensor:
+    """Centres (h w, 2) xy, in placed pixels, of the cells of maps (..., h, w)."""
+    ys = (torch.arange(heat.shape[-2], device=heat.device, dtype=torch.float32) + 0.5) * stride
+    xs = (torch.arange(heat.shape[-1], device=heat.device, dtype=torch.float32) + 0.5) * stride
     grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
     return torch.stack([grid_x.flatten(), grid_y.flatten()], 1)
 
 
-def cell_size(grid: Tensor) -> Tensor:
-    """Width and height (2,) of a cell: twice the first centre."""
-    return 2 * grid[0]
-
-
-def soft_argmax(heat: Tensor, grid: Tensor) -> Tensor:
-    """Mean places (B, K, 2) under heatmap logits (B, K, h, w), over cell centres (h w, 2).
+def soft_argmax(heat: Tensor, stride: int) -> Tensor:
+    """Mean places (B, K, 2) in placed pixels under heatmap logits (B, K, h, w).
 
     One matrix product of the flat map: other ways to write it give wrong answers in OpenVINO for
     batches above one.
     """
-    return heat.flatten(2).softmax(-1) @ grid
+    return heat.flatten(2).softmax(-1) @ cell_centres(heat, stride)
 
 
 def build(

@@ -79,3 +79,13 @@ def dice(logits: Tensor, labels: Tensor, class_weights: Tensor) -> Tensor:
     weight = present * class_weights.to(logits.device)
     loss = 1 - (2 * meet + 1) / (total + 1)
     return (loss * weight).sum(1) / weight.sum(1).clamp_min(1e-6)
+
+
+def log_depth(log_metres: Tensor, metres: Tensor) -> Tensor:
+    """Mean absolute difference of natural logarithms (B,) over the places (B, H, W) known in `metres`.
+
+    Near zero it is the mean absolute relative error. Elements without a known place give 0.
+    """
+    known = metres > 0
+    away = (log_metres.float() - metres.clamp_min(1e-3).log()).abs() * known
+    return away.flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)

@@ -31,8 +31,8 @@ class SegmentNetwork(nn.Module):
     `aux` (B, C, h'', w'') in training where there is an auxiliary head.
     """
 
-    def forward(self, pixels: Tensor) -> Tensors:
-        """Maps by name from (B, 3, H, W)."""
+    def forward(self, *pixels: Tensor) -> Tensors:
+        """Maps by name from (B, C, H, W), one argument an input of the model."""
         raise NotImplementedError
 
     def pretrained_part(self) -> nn.Module | None:
@@ -47,7 +47,7 @@ class Segmenter(Model):
     `embedding` (B, D), the mean of the deepest maps.
 
     Args:
-        signature: task `segment`, one colour or grey input.
+        signature: task `segment`; answers are at the size of the first input.
         network: gives the maps.
         loss: terms to sum: cross-entropy (`ce`), over hard pixels only (`ohem`), soft `dice`.
         aux_weight: what the auxiliary head's loss counts.
@@ -57,17 +57,16 @@ class Segmenter(Model):
         self, signature: Signature, network: SegmentNetwork, *, loss: SegmentLoss, aux_weight: float
     ) -> None:
         super().__init__(signature)
-        self.input, spec = next(iter(signature.inputs.items()))
-        self.first = first_layer(spec)
+        self.first = nn.ModuleList(first_layer(spec) for spec in signature.inputs.values())
         self.net = network
         self.terms = loss.split("+")
         self.aux_weight = aux_weight
 
     def raw(self, inputs: Mapping[str, Tensor]) -> Tensors:
         """`logits` (and `aux` in training) at input size (B, C, H, W), `deep` (B, D)."""
-        pixels = self.first(inputs[self.input])
-        maps = self.net(pixels)
-        out = {name: resize(maps[name], pixels) for name in ("logits", "aux") if name in maps}
+        pixels = [layer(inputs[name]) for layer, name in zip(self.first, self.signature.inputs, strict=True)]
+        maps = self.net(*pixels)
+        out = {name: resize(maps[name], pixels[0]) for name in ("logits", "aux") if name in maps}
         return {**out, "deep": maps["deep"].mean((2, 3))}
 
     def decode(self, raw: Tensors) -> Tensors:

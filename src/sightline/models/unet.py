@@ -56,9 +56,9 @@ class Unet(SegmentNetwork):
         self.decoder = UnetDecoder(self.encoder.widths)
         self.head = nn.Conv2d(self.decoder.width, classes, 1)
 
-    def forward(self, pixels: Tensor) -> Tensors:
+    def forward(self, *pixels: Tensor) -> Tensors:
         """`logits` at the finest stride, `deep` at the coarsest."""
-        maps = self.encoder(pixels)
+        maps = self.encoder(*pixels)
         return {"logits": self.head(self.decoder(maps)), "deep": maps[-1]}
 
     def pretrained_part(self) -> nn.Module:
