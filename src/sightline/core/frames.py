@@ -23,8 +23,9 @@ READ_AHEAD = 48
 class FrameReader:
     """Random access to the frames of one video.
 
-    Frame numbers are positions in presentation order among the packets that are in the file: a header
-    may claim more, and a packet may still not decode. RGB conversion is swscale's, from the stream's own
+    Frame numbers are positions in presentation order among the packets that are in the file and shown: a
+    header may claim more, a cut clip holds frames before its start that no player shows, and a packet may
+    still not decode. RGB conversion is swscale's, from the stream's own
     matrix and range.
 
     Raises:
@@ -37,7 +38,8 @@ class FrameReader:
             self._container: Any = av.open(str(path))
             self._stream: Any = self._container.streams.video[0]
             packets = self._container.demux(self._stream)
-            self._pts = sorted(p.pts for p in packets if p.pts is not None and p.size)
+            shown = (p for p in packets if p.size and not p.is_discard)
+            self._pts = sorted(p.pts for p in shown if p.pts is not None)
         except (av.FFmpegError, IndexError, OSError) as error:
             raise MediaError(f"cannot be read as video ({error})", where=path) from error
         if not self._pts:
