@@ -29,6 +29,8 @@ def stratified(table: NDArray[Any], shares: Sequence[float], seed: int) -> NDArr
     share = np.asarray(shares, np.float64) / np.sum(shares)
     totals = amounts.sum(axis=0)
     amounts, totals = amounts[:, totals > 0], totals[totals > 0]
+    if not len(totals):  # units that hold nothing are shared out by their number
+        amounts, totals = np.ones((len(amounts), 1)), np.array([float(len(amounts))])
     want = share[:, None] * totals
     have = np.zeros_like(want)
     chosen = np.empty(len(amounts), np.int64)
