@@ -94,7 +94,7 @@ def _map_fault(case: Case, record: Record, task: str) -> str:
     limit = {"segment": len(case.classes), "panoptic": len(record.annotations)}.get(task)
     if limit is not None:
         known = values[(values >= 0) & (values != 255)] if task == "segment" else values
-        top = int(known.max(initial=-1))
+        top = int(known.max()) if known.size else -1
         if top >= limit:
             return f"holds value {top}, there are {limit} " + ("classes" if task == "segment" else "segments")
     return ""
