@@ -18,6 +18,7 @@ FORMATS: dict[str, str] = {
     "label-studio": "sightline.data.formats.label_studio",
     "yolo": "sightline.data.formats.yolo",
     "ball-track": "sightline.data.formats.ball_track",
+    "masks": "sightline.data.formats.masks",
     "folders": "sightline.data.formats.folders",
 }
 
