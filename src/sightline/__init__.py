@@ -33,7 +33,6 @@ _PUBLIC = {
     "load": "sightline.runtime.loading",
     "predict": "sightline.video.prediction",
     "bench": "sightline.lifecycle.bench",
-    "run": "sightline.lifecycle.running",
 }
 
 __all__ = sorted(_PUBLIC)

@@ -216,7 +216,8 @@ def _holds(folder: Path, exported: Predictor, elements: Sequence[Element]) -> No
 
 
 def _lineage(run: Trained, dataset: Dataset, ids: Sequence[str]) -> dict[str, str]:
-    own: dict[str, str] = dict(getattr(run, "lineage", {}))
+    # A run on disk has a fingerprint over all that determined its weights; a model in memory has none.
+    own = {"run": str(run.fingerprint)} if hasattr(run, "fingerprint") else {}
     return {
         **own,
         "problem": fingerprint(run.problem.model_dump(mode="json")),
