@@ -32,6 +32,7 @@ MODELS: dict[str, str] = {
     "locator": "sightline.models.locate:build",
     "segdepth": "sightline.models.segdepth:build",
     "rgbd": "sightline.models.rgbd:build",
+    "detr": "sightline.models.detr:build",
     "yolo-n": "sightline.models.yolo:build",
     "yolo-s": "sightline.models.yolo:build",
     "yolo-m": "sightline.models.yolo:build",
