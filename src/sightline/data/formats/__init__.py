@@ -17,6 +17,7 @@ FORMATS: dict[str, str] = {
     "voc": "sightline.data.formats.voc",
     "label-studio": "sightline.data.formats.label_studio",
     "yolo": "sightline.data.formats.yolo",
+    "sensors": "sightline.data.formats.sensors",
     "ball-track": "sightline.data.formats.ball_track",
     "masks": "sightline.data.formats.masks",
     "folders": "sightline.data.formats.folders",

@@ -140,7 +140,7 @@ def _record(
     meaning = given or cityscapes.meaning_of(pair.mask)
     place = shown(pair.mask, source)
     try:
-        stored = _stored(pair.mask, meaning)
+        stored = mask_values(pair.mask, meaning)
         size_wh = probe(pair.picture).size_wh if options.check_media else stored.shape[1::-1]
     except MediaError as error:
         ledger.drop("picture", UNREADABLE, media, str(error.what))
@@ -151,13 +151,12 @@ def _record(
         return None
     index, unknown = to_index(stored, meaning)
     if unknown:
-        ledger.fix("picture", UNKNOWN, media, f"{place}: {_listed(unknown)}")
-    as_is = stored.ndim == 2 and stored.dtype == np.uint8 and np.array_equal(stored, index)
-    if as_is and pair.mask.suffix.lower() == ".png" and not _is_special(pair.mask):
+        ledger.fix("picture", UNKNOWN, media, f"{place}: {shown_values(unknown)}")
+    if is_map(pair.mask, stored, index):
         name = pair.mask.relative_to(source).as_posix()
     else:
         name = f"{MAPS}/{PurePosixPath(media).with_suffix('')}.png"
-        made[name] = partial(_made, pair.mask, meaning)
+        made[name] = partial(map_bytes, pair.mask, meaning)
     marks = _instances(pair.mask, place, ledger) if given is None else []
     return Record(
         media,
@@ -171,7 +170,8 @@ def _record(
     )
 
 
-def _listed(unknown: Counter[Any]) -> str:
+def shown_values(unknown: Counter[Any]) -> str:
+    """Values that are no class, the commonest first, for a ledger."""
     worst = ", ".join(f"{value}: {count} px" for value, count in unknown.most_common(_COLOURS_SHOWN))
     return worst + (f" and {len(unknown) - _COLOURS_SHOWN} more" if len(unknown) > _COLOURS_SHOWN else "")
 
@@ -189,15 +189,21 @@ def _instances(mask: Path, place: str, ledger: Ledger) -> list[Annotation]:
     return found
 
 
-def _stored(mask: Path, meaning: Meaning) -> NDArray[Any]:
+def mask_values(mask: Path, meaning: Meaning) -> NDArray[Any]:
+    """A mask's values (H, W), or colours (H, W, 3) where the meaning is by colours.
+
+    Raises:
+        MediaError: unreadable, over the limit, or colours where the meaning has none.
+    """
     stored = _pixels(mask, colours=bool(meaning.colours))
     if mask.stem.endswith("instanceIds"):
         stored = np.where(stored >= 1000, stored // 1000, stored).astype(np.uint8)
     return stored
 
 
-def _made(mask: Path, meaning: Meaning) -> bytes:
-    index, _ = to_index(_stored(mask, meaning), meaning)
+def map_bytes(mask: Path, meaning: Meaning) -> bytes:
+    """A mask as the 8-bit PNG of class indices that a dataset keeps."""
+    index, _ = to_index(mask_values(mask, meaning), meaning)
     return encode_index(index)
 
 
@@ -209,18 +215,21 @@ def encode_index(index: Index) -> bytes:
     return bytes(data)
 
 
-def _is_palette(path: Path) -> bool:
-    """Whether a PNG holds indices into a palette, which OpenCV would replace by colours."""
-    with path.open("rb") as file:
-        head = file.read(26)
-    return head[:4] == b"\x89PNG" and len(head) > 25 and head[25] == _PALETTE
+def is_map(path: Path, stored: NDArray[Any], index: Index) -> bool:
+    """Whether a mask's file is a dataset's map as it lies: an 8-bit grey PNG of class indices."""
+    if stored.ndim != 2 or stored.dtype != np.uint8 or not np.array_equal(stored, index):
+        return False
+    return png_kind(path) == (8, 0)
 
 
-def _is_special(path: Path) -> bool:
-    """Whether a PNG is not plain 8-bit grey, so that a reader of maps might see other values."""
-    with path.open("rb") as file:
-        head = file.read(26)
-    return len(head) < 26 or (head[24], head[25]) != (8, 0)
+def png_kind(path: Path) -> tuple[int, int] | None:
+    """Bits a channel and colour type (0 grey, 2 RGB, 3 palette) of a PNG; None for other files."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+    except OSError:
+        return None
+    return (head[24], head[25]) if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 26 else None
 
 
 def _pixels(path: Path, *, colours: bool) -> NDArray[Any]:
@@ -228,7 +237,8 @@ def _pixels(path: Path, *, colours: bool) -> NDArray[Any]:
     width, height = probe(path).stored_wh
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
         raise MediaError(f"is {width}x{height}, the limit is {MAX_PIXELS} pixels", where=path)
-    if _is_palette(path) and not colours:
+    kind = png_kind(path)
+    if kind is not None and kind[1] == _PALETTE and not colours:  # OpenCV would give the palette's colours
         from PIL import Image, UnidentifiedImageError
 
         try:
