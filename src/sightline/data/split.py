@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.core.errors import DatasetError
-from sightline.core.files import written_whole
+from sightline.core.files import fingerprint, written_whole
 from sightline.core.problem import SplitSection
 from sightline.core.records import Record
 from sightline.data.audit.copies import Copies, find_copies, joined
@@ -48,6 +48,11 @@ class Split:
     def part(self, name: str) -> list[str]:
         """Ids of one part, in the dataset's order; empty where the split has no such part."""
         return [i for i, part in self.parts.items() if part == name]
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over which record is where; the name does not count."""
+        return fingerprint([self.dataset, dict(self.parts)])
 
     def counts(self) -> dict[str, int]:
         """Number of records by part, train, val and test first."""
