@@ -273,6 +273,8 @@ def _plant_coco(planted: Planted, value: dict[str, Any]) -> None:
     add(4, "polygon that crosses itself", "polygon-crosses-itself", crossing)
     add(5, "category that is not declared", f"class-undeclared {DROPPED}", square, category_id=99)
     add(6, "annotation of no image", DROPPED, square, image_id=123456)
+    # Its picture is not known, so the place is a pointer.
+    planted.faults[-1] = Fault("annotation of no image", (DROPPED,), f"/annotations/{len(marks) - 1}")
     original = next(mark for mark in marks if mark["image_id"] == images[7]["id"])
     add(7, "annotation written twice", "box-doubled", original["segmentation"][0])
     marks[-1] |= {"category_id": original["category_id"], "bbox": original["bbox"]}

@@ -62,11 +62,18 @@ def judged(desk: Desk, record: Record) -> Record | None:
     if not record.id:
         record = replace(record, id=record.media if record.frame < 0 else f"{record.media}#{record.frame}")
     if record.id in desk.seen:
-        _drop_record(desk, record, TWICE, f"{place} ({record.id})")
+        _drop_record(desk, record, TWICE, place)
         return None
     desk.seen.add(record.id)
-    record = replace(record, maps=_maps(desk, record, place))
+    record = replace(record, maps=_maps(desk, record))
     return replace(record, annotations=tuple(_admitted(desk, record, place)))
+
+
+def _place(record: Record) -> str:
+    """The place of one picture: a label file may hold many."""
+    if not record.source or record.source == record.media:
+        return record.media
+    return f"{record.source}: {record.media}"
 
 
 def _on_file(desk: Desk, record: Record) -> Record:
@@ -93,7 +100,7 @@ def _named(record: Record, name: str) -> Record:
 
 def _sized(desk: Desk, record: Record, found: Found) -> Record:
     """True size; marks that count stored pixels are turned upright, once."""
-    place, declared = record.source or record.media, record.size_wh
+    declared = record.size_wh
     stored = found.stored_wh
     if found.orientation != 1 and record.annotations:
         on_stored = desk.reading.labels_on == "stored"
@@ -101,16 +108,16 @@ def _sized(desk: Desk, record: Record, found: Found) -> Record:
             on_stored = declared == stored
         if on_stored:
             detail = f"EXIF orientation {found.orientation}, stored {stored[0]}x{stored[1]}"
-            desk.ledger.fix("picture", TURNED, place, detail)
+            desk.ledger.fix("picture", TURNED, _place(record), detail)
             marks = tuple(turned(a, stored, found.orientation) for a in record.annotations)
             return replace(record, annotations=marks, size_wh=found.size_wh)
     if declared not in ((0, 0), found.size_wh, stored):
         detail = f"declared {declared[0]}x{declared[1]}, is {found.size_wh[0]}x{found.size_wh[1]}"
-        desk.ledger.fix("picture", WRONG_SIZE, place, detail)
+        desk.ledger.fix("picture", WRONG_SIZE, _place(record), detail)
     return replace(record, size_wh=found.size_wh)
 
 
-def _maps(desk: Desk, record: Record, place: str) -> dict[str, str]:
+def _maps(desk: Desk, record: Record) -> dict[str, str]:
     """Dense labels that are there and fit their picture."""
     kept: dict[str, str] = {}
     for task, name in record.maps.items():
@@ -123,10 +130,10 @@ def _maps(desk: Desk, record: Record, place: str) -> dict[str, str]:
         except MediaError:
             found = None
         if there is None or found is None:
-            desk.ledger.fix("picture", MAP_ABSENT, place, name)
+            desk.ledger.fix("picture", MAP_ABSENT, _place(record), name)
         elif found.size_wh != record.size_wh:
             shown = f"{found.size_wh[0]}x{found.size_wh[1]}"
-            desk.ledger.fix("picture", MAP_SIZE, place, f"{name} is {shown}")
+            desk.ledger.fix("picture", MAP_SIZE, _place(record), f"{name} is {shown}")
         else:
             kept[task], desk.found[there[0]] = there[0], found
     return kept
@@ -152,7 +159,7 @@ def _admitted(desk: Desk, record: Record, place: str) -> Iterable[Annotation]:
 
 def _drop_record(desk: Desk, record: Record, reason: str, place: str) -> None:
     """Leave a picture out, and its marks with it."""
-    desk.ledger.drop("picture", reason, place, record.media)
+    desk.ledger.drop("picture", reason, _place(record))
     for number, annotation in enumerate(record.annotations):
         here = f"{place}: {annotation.source or f'annotation {number}'}"
         desk.ledger.drop("annotation", NO_PICTURE, here)

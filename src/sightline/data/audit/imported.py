@@ -18,7 +18,8 @@ def check_ledger(case: Case) -> Iterator[Finding]:
     places: dict[tuple[str, str, str], list[str]] = {}
     for entry in ledger.get("entries", ()):
         key = (entry["unit"], entry["fate"], entry["reason"])
-        places.setdefault(key, []).append(entry["place"])
+        detail = entry.get("detail", "")
+        places.setdefault(key, []).append(f"{entry['place']}: {detail}" if detail else entry["place"])
     for (unit, fate, reason), where in places.items():
         level: Level = "warning" if fate == "dropped" else "info"
         plural = "s" if len(where) > 1 else ""
