@@ -29,7 +29,8 @@ class DataSection(_Strict):
     """Where the labels are and how they are read.
 
     `source` is a folder or file, relative to the problem file. The policies say what happens to marks
-    that break the rules; every one is counted in the ledger either way.
+    that break the rules; every one is counted in the ledger either way. `accept` names kinds of audit
+    findings that are known and do not stop a run.
     """
 
     source: str
@@ -41,6 +42,7 @@ class DataSection(_Strict):
     classes: dict[str, str] = Field(default_factory=dict)
     drop_limit: Share = 0.05
     fetch: bool = False
+    accept: tuple[str, ...] = ()
 
 
 class SplitSection(_Strict):

@@ -1,0 +1,105 @@
+"""What a workspace has done already, by fingerprint, so that only what changed is done again."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sightline.core.errors import UsageError
+from sightline.core.files import fingerprint, write_json
+
+STATE = "state.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One stage that ended well: the key of all it depended on, when, and how long it took."""
+
+    key: str
+    at: str
+    seconds: float
+
+
+class State:
+    """The stages of one workspace.
+
+    A stage is done when its key (a hash of everything it reads) is the one on record and what it made
+    is still there. Keys hold the key of the stage before, so a change runs on to the end.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str, bool, float], None]) -> None:
+        self._path, self._say = folder / STATE, say
+        self._done: dict[str, Done] = {}
+        if self._path.is_file():
+            try:
+                rows = json.loads(self._path.read_text(encoding="utf-8"))
+                self._done = {name: Done(**row) for name, row in rows.items()}
+            except (ValueError, TypeError, AttributeError):
+                self._done = {}  # an unreadable record only means that the work is done again
+
+    def step(self, name: str, reads: object, makes: Path, make: Callable[[], object]) -> str:
+        """Do a stage unless it is done; gives its key."""
+        key = fingerprint([name, reads])
+        done = self._done.get(name)
+        if done is not None and done.key == key and makes.exists():
+            self._say(name, True, done.seconds)
+            return key
+        self.forget(name)
+        started = time.perf_counter()
+        make()
+        seconds = time.perf_counter() - started
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self._done[name] = Done(key, now, round(seconds, 3))
+        self._save()
+        self._say(name, False, seconds)
+        return key
+
+    def is_done(self, name: str, key: str) -> bool:
+        """Whether a stage is on record with this key."""
+        done = self._done.get(name)
+        return done is not None and done.key == key
+
+    def forget(self, name: str) -> None:
+        """Take a stage off the record, so that it is done again."""
+        if self._done.pop(name, None) is not None:
+            self._save()
+
+    def _save(self) -> None:
+        write_json(self._path, {name: asdict(done) for name, done in self._done.items()})
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a workspace against a second process.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                "another process is at work here", where=folder, remedy="wait for it, or choose another --out"
+            ) from None
+        yield
+
+
+def listing(source: Path) -> str:
+    """A hash of the names, sizes and times of everything below a source, without reading it."""
+    if source.is_file():
+        stat = source.stat()
+        return fingerprint([str(source), stat.st_size, stat.st_mtime_ns])
+    rows = [
+        (str(path.relative_to(source)), stat.st_size, stat.st_mtime_ns)
+        for path in sorted(source.rglob("*"))
+        if path.is_file() and (stat := path.stat())
+    ]
+    return fingerprint(rows)

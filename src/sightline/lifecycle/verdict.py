@@ -1,0 +1,87 @@
+"""The success criteria held against what was measured of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from sightline.core.errors import ProblemError
+from sightline.core.files import write_json
+from sightline.core.problem import Criterion
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value and its 95% interval (equal to the value where there is none)."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One criterion, what was measured, and whether it is met."""
+
+    criterion: Criterion
+    figure: Figure
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All criteria; met only where every one is."""
+
+    rows: tuple[Judged, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether the package may go."""
+        return all(row.met for row in self.rows)
+
+    def write(self, path: Path) -> None:
+        """Write the verdict as JSON."""
+        write_json(path, self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        rows = [
+            {
+                "metric": row.criterion.metric,
+                "bound": str(row.criterion),
+                "value": row.figure.value,
+                "low": row.figure.low,
+                "high": row.figure.high,
+                "met": row.met,
+            }
+            for row in self.rows
+        ]
+        return {"met": self.met, "criteria": rows}
+
+
+def judge(criteria: tuple[Criterion, ...], figures: Mapping[str, Figure]) -> Verdict:
+    """Hold each criterion to its figure.
+
+    Raises:
+        ProblemError: a criterion names a metric that was not measured.
+    """
+    return Verdict(tuple(_judge(criterion, figures) for criterion in criteria))
+
+
+def _judge(criterion: Criterion, figures: Mapping[str, Figure]) -> Judged:
+    figure = figures.get(criterion.metric)
+    if figure is None:
+        near = get_close_matches(criterion.metric, figures, n=1, cutoff=0.3)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ProblemError(
+            f"{criterion.metric!r} is not measured for this problem",
+            where="criteria",
+            remedy=f"{hint}measured: {', '.join(sorted(figures))}",
+        )
+    value = figure.value
+    if criterion.interval:
+        value = figure.low if criterion.at_least is not None else figure.high
+    return Judged(criterion, figure, criterion.met(value))

@@ -1,0 +1,69 @@
+"""The commands in the documentation are run, as they stand, in an empty folder.
+
+A fenced `sh` block is run when the line before it is `<!-- run: SETUP -->`; blocks of one page share a
+folder. SETUP names what stands there before the first block: `scenes`, `rallies` or `nothing`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+PAGES = sorted([*REPO.glob("docs/**/*.md"), REPO / "README.md"])
+BLOCK = re.compile(r"<!-- run: (\w+) -->\n```sh\n(.*?)```", re.DOTALL)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Set-up and text of the runnable blocks of a page."""
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+def prepare(setup: str, folder: Path) -> None:
+    """Put the labels a page talks about into its folder."""
+    if setup == "rallies":
+        from sightline.simulate.labelled import write_rallies
+
+        write_rallies(folder / "labels", 6, frames=8, size_wh=(192, 108))
+    elif setup == "scenes":
+        from sightline.simulate.labelled import write_coco_scenes
+
+        write_coco_scenes(folder / "labels", 24, size_wh=(96, 64))
+    else:
+        assert setup == "nothing", f"unknown set-up {setup!r}"
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.stem)
+def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment["PYTHONPATH"] = str(REPO / "src")
+    found = blocks(page)
+    prepare(found[0][0], tmp_path)
+    for _, text in found:
+        for line in text.replace("\\\n", " ").splitlines():
+            if not line.strip() or line.startswith("#"):
+                continue
+            done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, f"{page.name}: {line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.relative_to(REPO)} links to {target}"
+
+
+def test_shell_blocks_name_only_verbs_that_exist() -> None:
+    from sightline.cli.main import VERBS
+
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            for line in block.splitlines():
+                words = shlex.split(line, comments=True) if line.startswith("sightline ") else []
+                assert len(words) < 2 or words[1] in VERBS or words[1].startswith("-"), f"{page.name}: {line}"
