@@ -28,6 +28,7 @@ def import_dataset(
     format: str = "auto",
     options: ReadOptions | None = None,
     *,
+    classes: Sequence[str] = (),
     media: MediaMode = "link",
     drop_limit: float = 0.05,
     group: str = "auto",
@@ -42,6 +43,8 @@ def import_dataset(
         out: the dataset's folder.
         format: a name of `formats.FORMATS`, or `auto` to look.
         options: policies; see `ReadOptions`.
+        classes: names in the dataset's order, matched by name after renaming; more than the labels
+            have is fine (`background`), less is an error. Empty takes them from the labels.
         media: `link`, `copy` or `none`.
         drop_limit: the largest share of pictures or annotations that may be dropped, 0..1.
         group: how pictures that belong together are found; see `grouping.group_names`.
@@ -68,7 +71,7 @@ def import_dataset(
     ledger.note(f"format {name}: {why}")
     reading = module.read(source, options, ledger)
     check_classes(reading.classes, where=source)
-    reading, renumber = _renamed(reading, options.rename, source)
+    reading, renumber = _renamed(reading, options.rename, tuple(classes), source)
     if fetch:
         reading = _fetched(reading, out, ledger, progress)
     desk = Desk(reading, renumber, options, ledger)
@@ -92,7 +95,9 @@ def import_dataset(
     return dataset, ledger
 
 
-def _renamed(reading: Reading, rename: dict[str, str], source: Path) -> tuple[Reading, list[int]]:
+def _renamed(
+    reading: Reading, rename: dict[str, str], wanted: tuple[str, ...], source: Path
+) -> tuple[Reading, list[int]]:
     """Classes after renaming, and for each old index the new one, or -1 where it is left out."""
     for name in rename:
         if name not in reading.classes:
@@ -100,7 +105,15 @@ def _renamed(reading: Reading, rename: dict[str, str], source: Path) -> tuple[Re
             hint = f"did you mean {near[0]!r}?" if near else f"they are {', '.join(reading.classes)}"
             raise UsageError(f"class {name!r} to rename is not in the labels", where=source, remedy=hint)
     targets = [rename.get(name, name) for name in reading.classes]
-    classes = tuple(dict.fromkeys(target for target in targets if target))
+    classes = wanted or tuple(dict.fromkeys(target for target in targets if target))
+    extra = [target for target in targets if target and target not in classes]
+    if extra:
+        raise UsageError(
+            f"labels name class {extra[0]!r}, which is not one of {', '.join(classes)}",
+            where=source,
+            remedy="add it to the classes, rename it, or leave it out by renaming it to nothing",
+        )
+    check_classes(classes, where=source)
     numbers = {name: index for index, name in enumerate(classes)}
     return dataclasses.replace(reading, classes=classes), [numbers.get(target, -1) for target in targets]
 
