@@ -49,7 +49,9 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
         for line in text.replace("\\\n", " ").splitlines():
             if not line.strip() or line.startswith("#"):
                 continue
-            done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True)
+            done = subprocess.run(
+                ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True
+            )
             assert done.returncode == 0, f"{page.name}: {line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 

@@ -14,7 +14,9 @@ from sightline.lifecycle.verdict import Verdict
 
 def command(
     problem: Annotated[Path, typer.Argument(help="the problem.yaml")],
-    out: Annotated[Path | None, typer.Option(help="workspace; work/NAME beside the problem unless given")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="workspace; work/NAME beside the problem unless given")
+    ] = None,
 ) -> None:
     """Import, audit, split, train, evaluate, export and bench; ends with the criteria, met or not."""
     from sightline.lifecycle.run import Places, run

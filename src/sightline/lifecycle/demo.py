@@ -12,6 +12,7 @@ from sightline.lifecycle.verdict import Verdict
 
 SIZE_WH = (384, 216)
 UNSEEN_SEED = 900_001
+UNSEEN_FRAMES = 180
 
 PROBLEM = """\
 name: shuttle-demo
@@ -25,7 +26,7 @@ data: {source: labels/label_studio_export.json, format: label-studio}
 split: {by: group, train: 0.76, val: 0.12, test: 0.12, seed: 0}
 
 model:
-  name: locate
+  name: locator
   input: {size: [384, 216], fit: stretch, frames: 3}
 
 train:
@@ -75,3 +76,19 @@ def demo(
     verdict = run(out / "problem.yaml", places.root, say=say)
     video = _draw_unseen(out, places)
     return Demo(verdict, places, video)
+
+
+def _draw_unseen(out: Path, places: Places) -> Path:
+    """Film a rally that no part of the split holds, and draw on it what the package finds."""
+    from sightline.runtime.loading import load
+    from sightline.simulate.labelled import write_film
+    from sightline.video.prediction import open_sinks, predict
+    from sightline.video.sources import find_sources
+
+    film = write_film(out / "unseen.mp4", UNSEEN_SEED, frames=UNSEEN_FRAMES, size_wh=SIZE_WH)
+    drawn = out / "unseen_annotated.mp4"
+    predictor = load(places.package, mode="throughput")
+    sources = find_sources([film])
+    sinks = open_sinks(sources, predictor.signature.classes, out / "unseen.csv", drawn)
+    predict(predictor, sources, sinks, strict=True)
+    return drawn

@@ -24,8 +24,8 @@ class Start:
 STARTS = {
     "classify": Start("efficientnetv2_b0", (224, 224), "stretch", "classify.accuracy", 0.9),
     "detect": Start("yolo-n", (640, 640), "letterbox", "detect.map50", 0.7),
-    "segment": Start("ddrnet23-slim", (512, 512), "letterbox", "segment.miou", 0.6),
-    "locate": Start("locate", (512, 288), "letterbox", "locate.within_8px", 0.9),
+    "segment": Start("ddrnet_23_slim", (512, 512), "letterbox", "segment.miou", 0.6),
+    "locate": Start("locator", (512, 288), "letterbox", "locate.within_8px", 0.9),
 }
 
 TEMPLATE = """\
@@ -84,7 +84,9 @@ def new(task: str, source: Path, out: Path, *, name: str | None = None) -> Path:
     from sightline.data.formats import sniff
 
     found, _ = sniff(source)
-    title = name or "".join(c if c.isalnum() or c in "._-" else "-" for c in source.resolve().stem).strip("-._")
+    title = name or "".join(c if c.isalnum() or c in "._-" else "-" for c in source.resolve().stem).strip(
+        "-._"
+    )
     text = TEMPLATE.format(
         name=title[:64] or task,
         task=task,

@@ -173,7 +173,9 @@ def _train(problem: Problem, dataset: Dataset, split: Split, places: Places) -> 
     from sightline.train.run import CONFIG, Run, config_key
     from sightline.train.training import train
 
-    if (places.run / CONFIG).exists() and Run.open(places.run).config["key"] != config_key(problem, dataset, split):
+    if (places.run / CONFIG).exists() and Run.open(places.run).config["key"] != config_key(
+        problem, dataset, split
+    ):
         shutil.rmtree(places.run)
     train(problem, dataset, split, places.run)
 

@@ -1,0 +1,55 @@
+"""`sightline demo`: the whole life cycle on simulated rallies."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from sightline.cli.run_command import print_stage, print_verdict
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="folder to make")] = Path("demo"),
+    replace: Annotated[bool, typer.Option(help="replace what is there")] = False,
+    rallies: Annotated[int, typer.Option(min=6, help="labelled rallies")] = 25,
+    frames: Annotated[int, typer.Option(min=4, help="frames a rally")] = 40,
+) -> None:
+    """Simulate labelled badminton rallies and carry a point locator from labels to an annotated video."""
+    from sightline.lifecycle.demo import demo
+
+    console = Console()
+    started = time.perf_counter()
+    console.print(f"Simulating {rallies} rallies of {frames} frames, labelled as a Label Studio export.")
+    with Progress(console=console, transient=True) as bar:
+        job = bar.add_task("simulate", total=rallies)
+
+        def advance(count: int) -> None:
+            bar.advance(job, count)
+            if bar.tasks[0].finished:
+                bar.stop()
+
+        made = demo(
+            out,
+            rallies=rallies,
+            frames=frames,
+            replace=replace,
+            say=lambda *stage: print_stage(console, *stage),
+            progress=advance,
+        )
+    print_verdict(console, made.verdict)
+    for name, path in (
+        ("labels", out / "labels"),
+        ("problem", out / "problem.yaml"),
+        ("package", made.places.package),
+        ("report", made.places.report / "report.html"),
+        ("video", made.video),
+    ):
+        console.print(f"{name:<9}{path}", highlight=False, soft_wrap=True)
+    console.print(f"{time.perf_counter() - started:.0f} s in all", highlight=False)
+    if not made.verdict.met:
+        raise typer.Exit(1)
