@@ -42,11 +42,15 @@ def command(
     ] = None,
     drop_limit: Annotated[float, typer.Option(min=0, max=1, help="largest share that may be dropped")] = 0.05,
     fetch: Annotated[bool, typer.Option("--fetch", help="bring pictures that are addresses")] = False,
+    fetch_private: Annotated[
+        bool, typer.Option("--fetch-private", help="fetch from loopback and private addresses too")
+    ] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="take the place of a dataset that is there")
     ] = False,
 ) -> None:
     """Read labels, judge every mark, write a dataset and say what became of everything."""
+    from sightline.data.fetch_http import FetchLimits
     from sightline.data.importing import import_dataset
     from sightline.data.reading import ReadOptions
 
@@ -68,7 +72,7 @@ def command(
                 media=media,
                 drop_limit=drop_limit,
                 group=group,
-                fetch=fetch,
+                fetch=FetchLimits(allow_private=True) if fetch_private else fetch,
                 replace=replace,
                 progress=show,
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from sightline.core.files import fingerprint, sha256, write_json
 from sightline.core.records import Record
 from sightline.data import formats
 from sightline.data.dataset import Dataset, check_classes
+from sightline.data.fetch import fetch_reading
+from sightline.data.fetch_http import FetchLimits
 from sightline.data.grouping import group_names
 from sightline.data.importing_table import JudgedTables
 from sightline.data.judging import Desk, Progress, judged, note_addresses
@@ -33,7 +34,7 @@ def import_dataset(
     media: MediaMode = "link",
     drop_limit: float = 0.05,
     group: str = "auto",
-    fetch: bool = False,
+    fetch: bool | FetchLimits = False,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Dataset, Ledger]:
@@ -49,7 +50,7 @@ def import_dataset(
         media: `link`, `copy` or `none`.
         drop_limit: the largest share of pictures or annotations that may be dropped, 0..1.
         group: how pictures that belong together are found; see `grouping.group_names`.
-        fetch: bring pictures that are addresses.
+        fetch: bring pictures that are addresses; limits other than the usual ones may be given.
         replace: take the place of a dataset that is there.
         progress: called with stage, done and total.
 
@@ -74,7 +75,8 @@ def import_dataset(
     check_classes(reading.classes, where=source)
     reading, renumber = _renamed(reading, options.rename, tuple(classes), source)
     if fetch:
-        reading = _fetched(reading, out, ledger, progress)
+        limits = fetch if isinstance(fetch, FetchLimits) else FetchLimits()
+        reading = fetch_reading(reading, out, ledger, progress, limits)
     desk = Desk(reading, renumber, options, ledger)
     if reading.table is None:
         checked = dataclasses.replace(reading, records=_judge_records(desk, group, progress))
@@ -117,12 +119,6 @@ def _renamed(
     check_classes(classes, where=source)
     numbers = {name: index for index, name in enumerate(classes)}
     return dataclasses.replace(reading, classes=classes), [numbers.get(target, -1) for target in targets]
-
-
-def _fetched(reading: Reading, out: Path, ledger: Ledger, progress: Progress | None) -> Reading:
-    module: Any = import_module("sightline.data.fetch")
-    fetched: Reading = module.fetch_reading(reading, out, ledger, progress)
-    return fetched
 
 
 def _judge_records(desk: Desk, group: str, progress: Progress | None) -> list[Record]:

@@ -1,7 +1,7 @@
 """Pictures of several sensors, with dense labels: a `records.csv` beside its files.
 
 Columns: `file` (a picture, or a 16-bit PNG of a depth sensor), and any of `sensor`, `time_s` (seconds on that
-sensor's own clock), `group`, `frame`, `partition`, `segment` and `depth` (files of maps). Segment maps hold the
+sensor's own clock), `group`, `frame`, `partition`, `segment` and `depth` (files of maps). Segment maps hold
 indices that `classes.csv` (index, name) names; depth is millimetres in 16 bits, 0 unknown.
 """
 
