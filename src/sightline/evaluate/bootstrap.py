@@ -15,8 +15,8 @@ from sightline.core.errors import UsageError
 from sightline.evaluate.metrics.base import F32, F64, I64, Family, Values
 
 LEVEL = 0.95
-ROUNDS_AT_ONCE = 250
-CELLS_AT_ONCE = 8_000_000
+ROUNDS_AT_ONCE = 1000
+CELLS_AT_ONCE = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)

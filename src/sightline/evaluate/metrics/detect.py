@@ -11,6 +11,7 @@ from sightline.core.errors import ModelError
 from sightline.core.geometry import polygon_area
 from sightline.core.records import Annotation, Record
 from sightline.core.results import Detections, Result
+from sightline.evaluate.errors import BACKGROUND, Errors, errors_by_cause
 from sightline.evaluate.metrics.average_precision import (
     RECALLS,
     Ranked,
@@ -85,12 +86,17 @@ class Detect(Family):
     def values(self, weights: F32 | None = None) -> Values:
         """Figures under each weighting, and `ap` and `ap50` (C, R) of the classes; see `Family.values`."""
         scene = self.scene()
-        exact = np.ones((self._samples, 1)) if weights is None else weights
-        return scene.values(exact)
+        return scene.plain() if weights is None else scene.values(weights)
 
     def quality(self) -> F64:
         """F1 of each picture at the best threshold and IoU 0.5, the emptier of two equals first."""
         return self.scene().picture_f1()
+
+    def errors(self) -> Errors:
+        """Every error with its cause, every cause with its price."""
+        scene = self.scene()
+        pairs = overlapping(scene.dets, scene.truths, BACKGROUND, classes=None)
+        return errors_by_cause(scene.dets, scene.truths, scene.matches, pairs, len(self.classes))
 
     def details(self) -> dict[str, Any]:
         """Precision-recall curves, F1 by threshold, table of classes."""
@@ -103,6 +109,13 @@ class Scene:
     def __init__(self, dets: Marks, truths: Marks, matches: Matches, classes: int, samples: int) -> None:
         self.dets, self.truths, self.matches, self.samples = dets, truths, matches, samples
         self.ranked = ranked_by_class(dets, truths, matches, classes)
+        self._plain: Values | None = None
+
+    def plain(self) -> Values:
+        """Figures over all pictures, made once."""
+        if self._plain is None:
+            self._plain = self.values(np.ones((self.samples, 1)))
+        return self._plain
 
     def values(self, weights: Any) -> Values:
         """Figures (R,) and per-class figures (C, R) under weights (N, R)."""
@@ -157,7 +170,7 @@ class Scene:
         """Plain values for the report."""
         one = np.ones((self.samples, 1))
         f1, best = self._f1(one)[:, 0], self.best_threshold()
-        values = self.values(one)
+        values = self.plain()
         rows, curves = [], []
         for c, name in enumerate(classes):
             ranked = self.ranked[c]
