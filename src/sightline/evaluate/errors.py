@@ -12,8 +12,8 @@ detection that answers no object has one of these causes, the first that holds:
 and an object that no detection answers, and that no `class` or `localisation` error aims at, is `missed`. The
 price of a cause is by how much AP at IoU 0.5 would rise if an oracle mended that cause alone: errors of class
 and place become hits (the best one where several aim at one object, and none where it is answered already),
-other false detections vanish, missed objects are forgiven. Prices do not add up to what is missing: one mended
-error uncovers another.
+other false detections vanish, missed objects are forgiven. Prices do not add up to all that is lost: one
+mended error uncovers another.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sightline.core.errors import DatasetError, UsageError
 from sightline.core.predictor import AnyPredictor, Inputs, Predictor
@@ -17,8 +16,9 @@ from sightline.core.results import Result
 from sightline.evaluate.report import Report
 from sightline.evaluate.scores import Scores
 
-Dataset = Any
-Split = Any
+if TYPE_CHECKING:
+    from sightline.data.dataset import Dataset
+    from sightline.data.split import Split
 
 Progress = Callable[[int, int], None]
 AHEAD = 3
@@ -85,8 +85,8 @@ def predicted(
     """
     if isinstance(predictor, Predictor):
         predictor = predictor.for_scoring()
-    reading = import_module("sightline.data.samples")
-    read_inputs, samples = reading.read_inputs, reading.samples
+    from sightline.data.samples import read_inputs, samples
+
     inputs = predictor.signature.inputs
     views = samples(dataset, ids, inputs)
     parts = [views[i : i + batch] for i in range(0, len(views), batch)]
