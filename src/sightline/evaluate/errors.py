@@ -79,23 +79,21 @@ def errors_by_cause(dets: Marks, truths: Marks, matches: Matches, pairs: Pairs, 
     aimed = np.zeros(len(truths), bool)
     aimed[target[target >= 0]] = True
     missed = counts & ~found & ~aimed
+    hit, real = cause == HIT, cause != SPARE
     base = _Ap(dets, classes, np.bincount(truths.label[counts], minlength=classes))
-    ap50 = base.value(cause == HIT, cause < HIT)
+    ap50 = base.value(hit, real)
     price = {}
     for index, name in enumerate(CAUSES[:-1]):
-        hit, kept, label = cause == HIT, (cause < HIT) & (cause != index), dets.label
+        right, kept, label = hit.copy(), real & (cause != index), dets.label.copy()
         if index in (CLASS, PLACE):
             mended = _mended(dets, cause == index, target, found)
-            hit, kept = hit.copy(), kept.copy()
-            hit[mended] = kept[mended] = True
-            label = dets.label.copy()
+            right[mended] = kept[mended] = True
             label[mended] = truths.label[target[mended]]
-        price[name] = base.value(hit | (cause == HIT), kept | (cause == HIT), label) - ap50
-    forgiven = np.bincount(truths.label[counts & ~missed], minlength=classes)
-    price["missed"] = _Ap(dets, classes, forgiven).value(cause == HIT, cause < HIT) - ap50
-    price["false_positives"] = base.value(cause == HIT, cause == HIT) - ap50
-    only = np.bincount(truths.label[found], minlength=classes)
-    price["false_negatives"] = _Ap(dets, classes, only).value(cause == HIT, cause < HIT) - ap50
+        price[name] = base.value(right, kept, label if index == CLASS else None) - ap50
+    price["false_positives"] = base.value(hit, hit) - ap50
+    for name, still in (("missed", counts & ~missed), ("false_negatives", found)):
+        positives = np.bincount(truths.label[still], minlength=classes)
+        price[name] = _Ap(dets, classes, positives).value(hit, real) - ap50
     return Errors(cause, target, missed, found, ap50, price)
 
 
@@ -148,9 +146,7 @@ class _Ap:
     def value(self, hit: Bools, kept: Bools, label: I64 | None = None) -> float:
         """AP where only `kept` detections stand, `hit` of them right, classes being `label`."""
         labels = self._dets.label if label is None else label
-        order = self._order if label is None or label is self._dets.label else None
-        if order is None:
-            order = np.lexsort((-self._dets.score, labels))
+        order = self._order if label is None else np.lexsort((-self._dets.score, labels))
         order = order[kept[order]]
         at = np.flatnonzero(hit[order])
         bounds = np.searchsorted(labels[order], np.arange(self._classes + 1))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from sightline.evaluate.metrics.base import Family, Measure
 from sightline.evaluate.metrics.classify import Classify
+from sightline.evaluate.metrics.depth import Depth
 from sightline.evaluate.metrics.detect import Detect
+from sightline.evaluate.metrics.instances import Instances
 from sightline.evaluate.metrics.locate import Locate
+from sightline.evaluate.metrics.panoptic import Panoptic
 from sightline.evaluate.metrics.segment import Segment
 
 FAMILIES: dict[str, type[Family]] = {
@@ -13,6 +16,9 @@ FAMILIES: dict[str, type[Family]] = {
     "detect": Detect,
     "segment": Segment,
     "locate": Locate,
+    "instances": Instances,
+    "panoptic": Panoptic,
+    "depth": Depth,
 }
 
 MEASURES: dict[str, Measure] = {
@@ -25,6 +31,9 @@ CHIEF: dict[str, str] = {
     "detect": "detect.map",
     "segment": "segment.miou",
     "locate": "locate.within_4px",
+    "instances": "instances.map",
+    "panoptic": "panoptic.pq",
+    "depth": "depth.abs_rel",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from sightline.core.errors import ModelError
 from sightline.core.geometry import polygon_area
 from sightline.core.records import Annotation, Record
 from sightline.core.results import Detections, Result
+from sightline.core.specs import Task
 from sightline.evaluate.errors import BACKGROUND, Errors, errors_by_cause
 from sightline.evaluate.metrics.average_precision import (
     RECALLS,
@@ -25,6 +26,7 @@ from sightline.evaluate.metrics.matching import (
     IOU_THRESHOLDS,
     Marks,
     Matches,
+    Pairs,
     match,
     ordered,
     overlapping,
@@ -48,7 +50,7 @@ class Detect(Family):
     The size of an object is the area of its mask or polygon where it has one, else of its box.
     """
 
-    task = "detect"
+    task: ClassVar[Task] = "detect"
     measures = AP_MEASURES
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -57,6 +59,7 @@ class Detect(Family):
         self._dets: list[tuple[Any, ...]] = []
         self._truths: list[tuple[Any, ...]] = []
         self._built: Scene | None = None
+        self._order: Any = None
 
     def add(self, record: Record, result: Result, read_map: ReadMap) -> bool:
         """Take one picture; one without boxes counts, as a picture of nothing."""
@@ -66,9 +69,9 @@ class Detect(Family):
         boxes = np.array([a.box for a in marks], np.float64).reshape(-1, 4)
         areas = np.array([truth_area(a) for a in marks], np.float64)
         labels = np.array([a.label for a in marks], np.int64)
-        self._truths.append((labels, _xywh(boxes), areas, np.array([a.crowd for a in marks], bool)))
-        xywh = _xywh(result.boxes.astype(np.float64))
-        self._dets.append((result.classes, xywh, xywh[:, 2] * xywh[:, 3], result.scores))
+        self._truths.append((labels, xywh(boxes), areas, np.array([a.crowd for a in marks], bool)))
+        found = xywh(result.boxes.astype(np.float64))
+        self._dets.append((result.classes, found, found[:, 2] * found[:, 3], result.scores))
         self._samples += 1
         self._built = None
         return True
@@ -78,10 +81,15 @@ class Detect(Family):
         if self._built is None:
             dets, truths = _laid_out(self._dets, crowd=False), _laid_out(self._truths, crowd=True)
             count = len(self.classes)
-            dets = dets.take(ordered(dets, count))
-            pairs = overlapping(dets, truths, IOU_THRESHOLDS[0], classes=count)
+            self._order = ordered(dets, count)
+            dets = dets.take(self._order)
+            pairs = self._pairs(dets, truths, self._order, IOU_THRESHOLDS[0], one_class=True)
             self._built = Scene(dets, truths, match(dets, truths, pairs, count), count, self._samples)
         return self._built
+
+    def _pairs(self, dets: Marks, truths: Marks, order: Any, least: float, *, one_class: bool) -> Pairs:
+        """What overlaps; `order` says where each of `dets` stood among all that were added."""
+        return overlapping(dets, truths, least, classes=len(self.classes) if one_class else None)
 
     def values(self, weights: F32 | None = None) -> Values:
         """Figures under each weighting, and `ap` and `ap50` (C, R) of the classes; see `Family.values`."""
@@ -95,7 +103,7 @@ class Detect(Family):
     def errors(self) -> Errors:
         """Every error with its cause, every cause with its price."""
         scene = self.scene()
-        pairs = overlapping(scene.dets, scene.truths, BACKGROUND, classes=None)
+        pairs = self._pairs(scene.dets, scene.truths, self._order, BACKGROUND, one_class=False)
         return errors_by_cause(scene.dets, scene.truths, scene.matches, pairs, len(self.classes))
 
     def details(self) -> dict[str, Any]:
@@ -214,7 +222,8 @@ def truth_area(mark: Annotation) -> float:
     return max(0.0, x2 - x1) * max(0.0, y2 - y1)
 
 
-def _xywh(boxes: F64) -> F64:
+def xywh(boxes: F64) -> F64:
+    """Boxes (N, 4) x1 y1 x2 y2 as left, top, width, height."""
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
 
 
