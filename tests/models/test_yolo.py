@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from contracts.made import made_batch
-from contracts.model_contract import ModelContract
+from contracts.model_contract import ModelContract, Trained, assert_agrees, export
 from sightline.core.errors import ModelError
 from sightline.core.specs import InputSpec
 from sightline.models.catalogue import build
@@ -15,6 +16,20 @@ from sightline.models.catalogue import build
 class TestYolo(ModelContract):
     name = "yolo-n"
     steps = 80
+
+    def test_openvino_agrees_at_batch_one_and_eight(self, trained: Trained, tmp_path: Path) -> None:
+        openvino = pytest.importorskip("openvino")
+        export(trained.model, {"image": trained.batch.inputs["image"][:2]}, tmp_path / "model.onnx")
+        precision = {"INFERENCE_PRECISION_HINT": "f32"}
+        compiled = openvino.Core().compile_model(tmp_path / "model.onnx", "CPU", precision)
+        for count in (1, 8):
+            pictures = trained.batch.inputs["image"][:count]
+            with torch.inference_mode():
+                ours = {name: value.numpy() for name, value in trained.model({"image": pictures}).items()}
+            theirs = dict(zip(ours, compiled(pictures.numpy()).to_tuple(), strict=True))
+            assert (ours["detect.scores"] > 0.5).any()
+            for name in ours:
+                assert_agrees(name, ours, theirs)
 
 
 def test_the_family_has_the_parameters_its_page_tells() -> None:
