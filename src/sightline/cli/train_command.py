@@ -14,14 +14,21 @@ def command(
     split: Annotated[str, typer.Option(help="name of a split of the dataset")] = "author",
     out: Annotated[Path, typer.Option(help="folder of the run")] = Path("runs/train"),
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in the folder")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="overfit ten pictures, estimate time, disk and memory, write nothing"),
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda; empty chooses")] = "",
 ) -> None:
     """Train a model: batches, loop, validation, best and last weights, metrics, TensorBoard."""
     from sightline.core.problem import Problem
     from sightline.data.dataset import Dataset
-    from sightline.train import train
+    from sightline.train import rehearse, train
 
     asked, labelled = Problem.load(problem), Dataset.open(dataset)
     part = labelled.split(split)
+    if dry_run:
+        print(rehearse(asked, labelled, part, device=device or None))
+        return
     run = train(asked, labelled, part, out, resume=resume, device=device or None)
     print(f"best weights and figures: {run.folder}")

@@ -158,9 +158,9 @@ def recolour(picture: Array, change: Draw) -> Array:
 def _noisy(picture: Array, change: Draw) -> Array:
     """Add Gaussian noise; OpenCV's generator is seeded for this picture alone."""
     cv2.setRNGSeed(change.noise_seed)
-    noise = np.empty(picture.shape, np.int16)
-    cv2.randn(noise, np.zeros(4), np.full(4, change.noise))
-    out: Array = cv2.add(picture, noise, dtype=cv2.CV_8U)
+    noise = np.empty((picture.shape[0], picture.size // picture.shape[0]), np.int16)
+    cv2.randn(noise, np.zeros(1), np.full(1, change.noise))
+    out: Array = cv2.add(picture, noise.reshape(picture.shape), dtype=cv2.CV_8U)
     return out
 
 

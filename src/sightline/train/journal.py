@@ -79,6 +79,7 @@ class Journal:
         quiet: bool = False,
     ) -> None:
         self.folder, self.workers, self.metadata = folder, workers, dict(metadata or {})
+        self.told = {"val.loss"}
         self.console = Console(quiet=quiet, highlight=False)
         self.rows: list[dict[str, Any]] = []
         self._live: Live | None = None
@@ -156,7 +157,7 @@ class Journal:
         self._scalars({f"train/{name}": value for name, value in row["train"].items()}, state.step)
         self._scalars({f"val/{name}": value for name, value in metrics.items()}, state.step)
         self._scalars({"time/wait": share, "time/per_second": clock.rate()}, state.step)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name in self.told)
         self.say(
             f"epoch {state.epoch + 1}/{self._epochs}  loss {row['train']['loss']:.4g}  {shown}"
             f"  lr {self._rate:.2g}  {clock.rate():.0f}/s  wait {share:.0%}  {clock.total():.1f} s"

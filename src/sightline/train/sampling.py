@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.core.problem import Sampling
+from sightline.data.balance import record_weights
 
 Counts = NDArray[np.float64]
 Labels = Sequence[Sequence[int]]  # classes in each element
@@ -24,14 +25,14 @@ class Sampler:
     Args:
         kind: `plain` (each once), `over` (rare classes repeated, common ones once), `under` (common
             classes thinned, rare ones once), `balanced` (classes drawn alike), `loss` (drawn by each
-            element's last loss).
+            element's last loss); see `data.balance.record_weights`.
         labels: the classes in each element.
         seed: of the order.
     """
 
     def __init__(self, kind: Sampling, labels: Labels, seed: int) -> None:
         self.kind, self.seed, self.size = kind, seed, len(labels)
-        self.expected = expected_counts(kind, labels)
+        self.expected: Counts = record_weights(labels, "plain" if kind == "loss" else kind)
         self.length = max(1, round(float(self.expected.sum())))
 
     def epoch(self, epoch: int, losses: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -48,34 +49,6 @@ class Sampler:
         starts = np.repeat(np.cumsum(counts) - counts, counts)
         rows = np.column_stack([indices, np.arange(len(indices)) - starts]).astype(np.int64)
         return rows[random.permutation(len(rows))]
-
-
-def expected_counts(kind: Sampling, labels: Labels) -> Counts:
-    """How often each element is expected in an epoch (N,).
-
-    An element of several classes is as rare as its rarest. `over` follows the repeat factor of Gupta et
-    al. 2019 (LVIS) without the square root; an element without labels counts once.
-    """
-    ones = np.ones(len(labels))
-    if kind in ("plain", "loss") or not len(labels):
-        return ones
-    sets = [set(row) for row in labels]
-    count: dict[int, int] = {}
-    for row in sets:
-        for label in row:
-            count[label] = count.get(label, 0) + 1
-    if not count:
-        return ones
-    rarest = np.array([min((count[label] for label in row), default=0) for row in sets], np.float64)
-    known = rarest > 0
-    if kind == "over":
-        return np.where(known, max(count.values()) / np.maximum(rarest, 1), 1.0)
-    if kind == "under":
-        return np.where(known, min(count.values()) / np.maximum(rarest, 1), 1.0)
-    weights = np.where(known, 1.0 / np.maximum(rarest, 1), 0.0)
-    weights[~known] = weights[known].mean()
-    balanced: Counts = weights / weights.sum() * len(labels)
-    return balanced
 
 
 def by_loss(losses: NDArray[np.float32]) -> Counts:

@@ -10,17 +10,20 @@ from typing import Any
 import torch
 
 from sightline.core.errors import DatasetError
+from sightline.core.files import write_json
 from sightline.core.problem import Problem
 from sightline.core.records import Record, Sample
+from sightline.data.balance import class_counts, class_weights
 from sightline.data.samples import samples
 from sightline.models.base import Model
 from sightline.models.weights import load_weights
 from sightline.train.batches import Loader, Pictures
 from sightline.train.cache import Cached
+from sightline.train.checkpoint import STATE
 from sightline.train.journal import Journal
 from sightline.train.labels import Labeller
 from sightline.train.loop import Job, Validate, fit
-from sightline.train.run import Run, begin, build_model, locked
+from sightline.train.run import CONFIG, Run, begin, build_model, locked
 from sightline.train.sampling import Sampler
 from sightline.train.validation import default_monitor, validator
 
@@ -59,11 +62,29 @@ def train(
         TrainingFailed: a loss that is not a number, or no memory for a single element.
     """
     run = begin(Path(out), problem, dataset, split, resume=resume)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    where = chosen_device(device)
     with locked(run.folder):
         if not run.done:
+            plan(run, problem, dataset, split, where)
             fit(prepare(run, problem, dataset, split, where, progress=progress, validate=validate))
     return run
+
+
+def plan(run: Run, problem: Problem, dataset: Any, split: Any, device: torch.device) -> None:
+    """Fix the epochs of a run with a budget of minutes, once: a resume must find the same schedule."""
+    if problem.train.minutes is None or "planned" in run.config:
+        return
+    from sightline.train.rehearsal import measure, planned_epochs
+
+    job = prepare(run, problem, dataset, split, device, progress=False)
+    pace = measure(job, dataset, part_samples(dataset, split, "val", job.model))
+    run.config["epochs"], run.config["planned"] = planned_epochs(job, pace, problem.train.minutes), True
+    write_json(run.folder / CONFIG, run.config)
+
+
+def chosen_device(device: str | torch.device | None) -> torch.device:
+    """The one asked for, else the first CUDA device, else the CPU."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def prepare(
@@ -80,12 +101,16 @@ def prepare(
     section = problem.train
     torch.manual_seed(section.seed)
     journal = Journal(run.folder, workers=section.workers, quiet=not progress)
-    model = starting_model(problem, tuple(dataset.classes), journal.say)
+    model = starting_model(run, problem, journal.say)
     journal.metadata = metadata(model)
     parts = {name: part_samples(dataset, split, name, model) for name in ("train", "val")}
     if section.cache != "none":
         records = [r for part in parts.values() for s in part for rows in s.inputs.values() for r in rows]
         dataset = Cached(dataset, records, section.cache, section.cache_mb, run.folder)
+    labels = [classes_in(s.target) for s in parts["train"]]
+    if section.class_weights == "effective-number":
+        counts = class_counts(labels, len(dataset.classes))
+        model.class_weights.copy_(torch.from_numpy(class_weights(counts)))
     epochs = int(run.config["epochs"])
     tasks = model.signature.tasks
     labeller = Labeller(tasks, dataset.classes, dataset.read_map, min_visible=section.augment.min_visible)
@@ -99,25 +124,27 @@ def prepare(
         compose_until=epochs - round(section.augment.off_last * epochs),
     )
     loader = Loader(pictures, section.workers, pin=device.type == "cuda")
+    monitor = section.monitor or default_monitor(tasks)
+    journal.told.add(monitor)
     check = validate or validator(dataset, parts["val"], model, journal, device)
     return Job(
         model=model,
         section=section,
         loader=loader,
-        sampler=Sampler(section.sampling, [classes_in(s.target) for s in parts["train"]], section.seed),
+        sampler=Sampler(section.sampling, labels, section.seed),
         folder=run.folder,
         epochs=epochs,
         journal=journal,
         validate=check,
-        monitor=section.monitor or default_monitor(tasks),
+        monitor=monitor,
         device=device,
     )
 
 
-def starting_model(problem: Problem, classes: tuple[str, ...], say: Callable[[str], None]) -> Model:
-    """The architecture with the weights that the problem names."""
-    model = build_model(problem, classes)
-    if problem.model.weights != "none":
+def starting_model(run: Run, problem: Problem, say: Callable[[str], None]) -> Model:
+    """The architecture with the weights that the problem names, unless a saved state will fill it."""
+    model = build_model(problem, tuple(run.config["classes"]))
+    if problem.model.weights != "none" and not (run.folder / "last" / STATE).exists():
         say(str(load_weights(model, problem.model.weights)))
     return model
 
@@ -135,8 +162,8 @@ def part_samples(dataset: Any, split: Any, part: str, model: Model) -> list[Samp
 
 
 def classes_in(record: Record) -> Sequence[int]:
-    """Class indices marked on a record, crowds left out."""
-    return sorted({a.label for a in record.annotations if not a.crowd and a.visible})
+    """Class indices of the marks on a record, crowds and hidden points left out."""
+    return [a.label for a in record.annotations if not a.crowd and a.visible]
 
 
 def metadata(model: Model) -> dict[str, str]:
