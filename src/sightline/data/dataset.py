@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -25,6 +24,8 @@ from sightline.data.schema import FORMAT, RECORDS, to_records
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sightline.data.split import Split
 
 HEADER = "dataset.yaml"
 TABLE = "records.parquet"
@@ -217,10 +218,15 @@ class Dataset:
             raise DatasetError(f"cannot be read ({error})", where=path) from error
         return value
 
-    def split(self, name: str) -> Any:
-        """A split by its name: `author` is the author's own, where there is one."""
-        module: Any = import_module("sightline.data.split")
-        return module.Split.open(inside(self.root / SPLITS, f"{name}.parquet"))
+    def split(self, name: str) -> Split:
+        """A split by its name: `author` is the author's own, where there is one.
+
+        Raises:
+            DatasetError: there is none of this name, or it was made for another dataset.
+        """
+        from sightline.data.split import Split
+
+        return Split.open(inside(self.root / SPLITS, f"{name}.parquet"), dataset=self)
 
     def to_pandas(self) -> pd.DataFrame:
         """One row an annotation, for cleaning by hand; see `tables.to_pandas`."""
