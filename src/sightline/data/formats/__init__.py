@@ -15,7 +15,9 @@ from sightline.data.reading import Format
 FORMATS: dict[str, str] = {
     "coco": "sightline.data.formats.coco",
     "voc": "sightline.data.formats.voc",
+    "cvat": "sightline.data.formats.cvat",
     "label-studio": "sightline.data.formats.label_studio",
+    "labelme": "sightline.data.formats.labelme",
     "yolo": "sightline.data.formats.yolo",
     "sensors": "sightline.data.formats.sensors",
     "ball-track": "sightline.data.formats.ball_track",

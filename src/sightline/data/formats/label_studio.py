@@ -15,10 +15,11 @@ from sightline.core.records import Annotation, Record
 from sightline.data.formats import label_studio_writing
 from sightline.data.formats.class_names import ClassNames
 from sightline.data.formats.documents import head_of
-from sightline.data.formats.label_studio_shapes import ELLIPSE_POINTS, NO_SIZE, SHAPES, shape
+from sightline.data.formats.label_studio_shapes import NO_SIZE, SHAPES, shape
 from sightline.data.formats.label_studio_tasks import Region, Task, is_video, looks_like, read_tasks
 from sightline.data.formats.label_studio_video import NO_LABEL, video_records
 from sightline.data.formats.media_names import MediaNames
+from sightline.data.formats.turned import ELLIPSE_POINTS
 from sightline.data.formats.xml_tree import Element, parse_xml
 from sightline.data.ledger import Ledger
 from sightline.data.reading import Reading, ReadOptions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from collections.abc import Callable
 
 import cv2
@@ -17,11 +16,11 @@ from sightline.core.records import Annotation, Rle
 from sightline.data.formats import label_studio_rle
 from sightline.data.formats.documents import points_xy
 from sightline.data.formats.label_studio_tasks import Region
+from sightline.data.formats.turned import ellipse_ring, turn
 
 Size = tuple[int, int]
 Points = NDArray[np.float64]
 
-ELLIPSE_POINTS = 72
 NO_SIZE = "the picture's size is not known, and its marks are in percent"
 
 
@@ -45,15 +44,7 @@ def rectangle_corners(
     w, h = size_wh
     a, b = width * w / 100, height * h / 100
     corner = np.array([x * w / 100, y * h / 100])
-    turned: Points = corner + _turn(np.array([(0, 0), (a, 0), (a, b), (0, b)]), rotation)
-    return turned
-
-
-def _turn(points: Points, degrees: float) -> Points:
-    if not math.isfinite(degrees):
-        return np.full(points.shape, math.nan)
-    c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    turned: Points = points @ np.array([[c, s], [-s, c]])
+    turned: Points = corner + turn(np.array([(0, 0), (a, 0), (a, b), (0, b)]), rotation)
     return turned
 
 
@@ -82,11 +73,9 @@ def _polygon(region: Region, size_wh: Size) -> Annotation:
 
 def _ellipse(region: Region, size_wh: Size) -> Annotation:
     f, (w, h) = region.fields, size_wh
-    t = np.linspace(0, 2 * math.pi, ELLIPSE_POINTS, endpoint=False)
+    centre = (f.number("x") * w / 100, f.number("y") * h / 100)
     radii = (f.number("radiusX") * w / 100, f.number("radiusY") * h / 100)
-    ring = _turn(np.stack([np.cos(t), np.sin(t)], axis=1) * radii, f.number("rotation", 0.0))
-    centre = np.array([f.number("x") * w / 100, f.number("y") * h / 100])
-    return Annotation(0, polygons=(centre + ring,))
+    return Annotation(0, polygons=(ellipse_ring(*centre, *radii, f.number("rotation", 0.0)),))
 
 
 def _keypoint(region: Region, size_wh: Size) -> Annotation:

@@ -6,7 +6,6 @@ in `media/`, through its local files (their root is the folder written here).
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from itertools import groupby
@@ -23,6 +22,7 @@ from sightline.core.media import VIDEO_SUFFIXES
 from sightline.core.records import Annotation, Record, Rle
 from sightline.data.formats import label_studio_rle
 from sightline.data.formats.files import Lost, copy_media, note_absent
+from sightline.data.formats.turned import as_rectangle
 from sightline.data.ledger import Ledger
 from sightline.data.media_store import is_url
 
@@ -203,18 +203,13 @@ def _rectangle(box: tuple[float, float, float, float], size_wh: Size, rotation: 
 
 def turned_rectangle(mark: Annotation, size_wh: Size) -> Result | None:
     """A four-cornered ring that is a rectangle, clockwise from its own top-left corner; None for others."""
-    if "rotation" not in mark.attributes or len(mark.polygons) != 1 or len(mark.polygons[0]) != 4:
+    if "rotation" not in mark.attributes or len(mark.polygons) != 1:
         return None
-    ring = np.asarray(mark.polygons[0], np.float64)
-    along, down = ring[1] - ring[0], ring[3] - ring[0]
-    width, height = float(np.hypot(*along)), float(np.hypot(*down))
-    if width * height <= 0 or not np.allclose(ring[0] + along + down, ring[2], atol=0.01):
+    found = as_rectangle(mark.polygons[0])
+    if found is None:
         return None
-    square = abs(float(along @ down)) <= 1e-4 * width * height
-    if not square or along[0] * down[1] - along[1] * down[0] <= 0:
-        return None
-    (x, y), angle = ring[0].tolist(), math.degrees(math.atan2(along[1], along[0])) % 360
-    return _rectangle((x, y, x + width, y + height), size_wh, angle)
+    x, y, width, height, degrees = found
+    return _rectangle((x, y, x + width, y + height), size_wh, degrees)
 
 
 def _video_task(
