@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import PurePosixPath
 
 from sightline.core.errors import UsageError
 from sightline.core.records import Record
@@ -101,21 +100,28 @@ def _by_expression(names: Sequence[str], rule: str) -> tuple[list[str], str]:
 
 def copy_of(name: str) -> str:
     """The source picture that a media name says it is an augmented copy of, or empty."""
-    match = _COPY.match(PurePosixPath(name).stem)
+    match = _COPY.match(_split(name)[1]) if ".rf." in name else None
     return match.group("stem") if match else ""
 
 
+def _split(name: str) -> tuple[str, str]:
+    """Folder and stem of a media name; the folder of a bare file is `.`."""
+    folder, _, file = name.rpartition("/")
+    stem, dot, _ = file.rpartition(".")
+    return folder or ".", stem if dot else file
+
+
 def _folder(name: str) -> str:
-    return str(PurePosixPath(name).parent)
+    return _split(name)[0]
 
 
 def _numbered_folder(name: str) -> str:
-    path = PurePosixPath(name)
-    stem = _NUMBERED.match(path.stem)
-    return str(path.parent) if stem is not None and not stem.group("stem") and len(path.parts) > 1 else ""
+    folder, stem = _split(name)
+    match = _NUMBERED.match(stem) if folder != "." else None
+    return folder if match is not None and not match.group("stem") else ""
 
 
 def _stem(name: str) -> str:
-    path = PurePosixPath(name)
-    match = _NUMBERED.match(path.stem)
-    return str(path.with_name(match.group("stem"))) if match is not None and match.group("stem") else ""
+    folder, stem = _split(name)
+    match = _NUMBERED.match(stem)
+    return f"{folder}/{match.group('stem')}" if match is not None and match.group("stem") else ""

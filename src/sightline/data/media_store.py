@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, Literal
 
 from sightline.core.errors import DatasetError, MediaError
@@ -15,6 +16,8 @@ from sightline.core.media import VIDEO_SUFFIXES, Header, parse_header
 
 MediaMode = Literal["link", "copy", "none"]
 SAMPLE_BYTES = 16 << 10
+
+_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +101,9 @@ def is_url(name: str) -> bool:
 
 def safe_name(name: str) -> str | None:
     """A media name as a relative path with forward slashes, or None where it is absolute or climbs out."""
-    if not name or "\0" in name or PureWindowsPath(name).drive or name.startswith(("/", "\\")):
+    if not name or "\0" in name or name[0] in "/\\" or _DRIVE.match(name):
         return None
-    parts = [part for part in PurePosixPath(name).parts if part != "."]
+    parts = [part for part in name.split("/") if part not in ("", ".")]
     return None if ".." in parts or not parts else "/".join(parts)
 
 
@@ -113,7 +116,7 @@ def locate(root: Path, name: str) -> tuple[str, Path] | None:
     """
     for candidate in dict.fromkeys([name, name.replace("\\", "/")]):
         tail = candidate.lstrip("/")
-        if PureWindowsPath(tail).drive:
+        if _DRIVE.match(tail):
             tail = tail[2:].lstrip("/")
         parts = [part for part in tail.split("/") if part not in ("", ".")]
         while parts:

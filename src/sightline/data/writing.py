@@ -67,13 +67,7 @@ def write_dataset(
             if accept is not None:
                 accept()
             names = _media_names(part / TABLE, reading)
-            origins: dict[str, Path | Callable[[], bytes]] = {}
-            for name in names:
-                made = reading.made.get(name)
-                where = found[name].path if found is not None and name in found else None
-                origins[name] = made or where or (reading.media_root / name).resolve()
-            if media == "none":
-                origins = {name: origin for name, origin in origins.items() if callable(origin)}
+            origins = _origins(names, reading, found or {}, media)
             put(origins, part / MEDIA, media, _ticker(progress, len(origins)))
             _write_media_table(part / MEDIA_TABLE, names, found or {})
             header = _header(part, reading, ledger, media, counts, source or {}, parent)
@@ -83,6 +77,18 @@ def write_dataset(
     except OSError as error:
         raise DatasetError(f"cannot be written ({error.strerror or error})", where=root) from error
     return Dataset.open(root, verify=False)
+
+
+def _origins(
+    names: list[str], reading: Reading, found: Mapping[str, Found], mode: MediaMode
+) -> dict[str, Path | Callable[[], bytes]]:
+    """Where each media file is taken from; without media, only those that are made."""
+    origins: dict[str, Path | Callable[[], bytes]] = {n: reading.made[n] for n in names if n in reading.made}
+    if mode != "none":
+        for name in names:
+            if name not in origins:
+                origins[name] = found[name].path if name in found else (reading.media_root / name).resolve()
+    return origins
 
 
 def _write_records(path: Path, reading: Reading) -> tuple[int, int]:
