@@ -17,7 +17,8 @@ SIZE = (64, 48)
 
 inside_x, inside_y = st.floats(0, SIZE[0]), st.floats(0, SIZE[1])
 wild = st.one_of(
-    st.floats(-20, 90), st.sampled_from([0.0, -0.03, 48.04, 64.04, 48.0, 64.0, float("nan"), float("inf"), 1e300])
+    st.floats(-20, 90),
+    st.sampled_from([0.0, -0.03, 48.04, 64.04, 48.0, 64.0, float("nan"), float("inf"), 1e300]),
 )
 
 
@@ -71,8 +72,10 @@ def same_annotation(a: Annotation, b: Annotation) -> bool:
         np.array_equal(x, y, equal_nan=True) for x, y in zip(a.polygons, b.polygons, strict=True)
     )
     rest = [f.name for f in fields(Annotation) if f.name != "polygons"]
-    return rings and all(repr(getattr(a, name)) == repr(getattr(b, name)) for name in rest if name != "attributes") and (
-        dict(a.attributes) == dict(b.attributes)
+    return (
+        rings
+        and all(repr(getattr(a, name)) == repr(getattr(b, name)) for name in rest if name != "attributes")
+        and (dict(a.attributes) == dict(b.attributes))
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from made_records import SIZE, annotations, records, same_annotation
 
 from sightline.core.errors import FormatError
-from sightline.core.records import Annotation, Rle
+from sightline.core.records import Annotation, Record, Rle
 from sightline.data import checks
 from sightline.data.checks import admit
 from sightline.data.checks_table import clean_records
@@ -137,21 +137,22 @@ def test_what_was_admitted_is_admitted_unchanged(
 def test_a_record_the_table_check_passes_is_admitted_as_it_is(rows: list, size_wh: tuple[int, int]) -> None:
     table = to_table(rows)
     widths, heights = (np.full(len(rows), side) for side in size_wh)
-    passed = clean_records(table, widths, heights, 3)
+    passed = clean_records(table, widths, heights, np.ones(3, bool))
     for record, clean in zip(to_records(table), passed, strict=True):
         ledger = Ledger()
         after = [admit(a, size_wh, FAIL if clean else CLIP, ledger, "x") for a in record.annotations]
         if clean:
             assert not ledger.entries
-            assert all(a is not None and same_annotation(a, b) for a, b in zip(after, record.annotations, strict=True))
+            assert all(
+                a is not None and same_annotation(a, b)
+                for a, b in zip(after, record.annotations, strict=True)
+            )
 
 
 def test_the_table_check_passes_ordinary_marks() -> None:
     """Else the twin would be right and useless."""
     mask = np.zeros((48, 64), bool)
     mask[4:9, 4:9] = True
-    from sightline.core.records import Record
-
     good = Record(
         "a",
         "a",
@@ -168,4 +169,8 @@ def test_the_table_check_passes_ordinary_marks() -> None:
     bad = Record("b", "b", SIZE, (Annotation(0), Annotation(3, box=(1.0, 1.0, 9.0, 9.0))))
     sides = np.full(3, 64), np.full(3, 48)
     none = Record("c", "c", SIZE)
-    assert clean_records(to_table([good, bad, none]), *sides, 3).tolist() == [True, False, True]
+    assert clean_records(to_table([good, bad, none]), *sides, np.ones(3, bool)).tolist() == [
+        True,
+        False,
+        True,
+    ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,10 @@ Size = tuple[int, int]
 # counts as kept. More is a fault.
 SNAP_PX = 0.05
 
-NOT_FINITE = "a coordinate is not a finite number"
+# Beyond this no picture reaches; areas of such coordinates would overflow.
+LARGEST_PX = 1e9
+
+NOT_FINITE = "a coordinate is not a finite number (or beyond 1e9)"
 NO_LABEL = "its class is not one of the dataset's"
 INVERTED = "box corners were inverted and are put in order"
 NO_AREA = "box has zero area"
@@ -120,7 +122,7 @@ class _Judge:
 
     def point(self, a: Annotation) -> Annotation:
         assert a.point is not None
-        if not all(map(isfinite, a.point)):
+        if not all(map(_finite, a.point)):
             if a.visible:
                 self.drop(NOT_FINITE, f"point {a.point}")
             return replace(a, point=(0.0, 0.0))
@@ -136,7 +138,7 @@ class _Judge:
 
     def polygons(self, a: Annotation) -> Annotation:
         rings = a.polygons
-        if not all(np.isfinite(ring).all() for ring in rings):
+        if not all((np.abs(ring) <= LARGEST_PX).all() for ring in rings):
             self.drop(NOT_FINITE, "polygon")
         whole = tuple(ring for ring in rings if len(ring) >= 3)
         if not whole:
@@ -176,7 +178,7 @@ class _Judge:
 
     def box(self, a: Annotation, box: Box) -> Annotation:
         outline = _outline(a)
-        if not all(map(isfinite, box)):
+        if not all(map(_finite, box)):
             return self.faulty(a, box, NOT_FINITE, outline)
         x1, y1, x2, y2 = box
         if x2 < x1 or y2 < y1:
@@ -243,6 +245,10 @@ def cut_ring(ring: NDArray[np.float64], size_wh: Size) -> NDArray[np.float64]:
                 out.append(b)
         ring = np.array(out, dtype=np.float64).reshape(-1, 2)
     return ring
+
+
+def _finite(value: float) -> bool:
+    return abs(value) <= LARGEST_PX  # false for NaN
 
 
 def _clip(box: Box, size_wh: Size) -> Box:

@@ -11,24 +11,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sightline.data.schema import RECORDS
+from sightline.data.checks import LARGEST_PX
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def clean_records(table: pa.Table, widths: Ints, heights: Ints, classes: int) -> Bools:
+def clean_records(table: pa.Table, widths: Ints, heights: Ints, classes: Bools) -> Bools:
     """Whether each record's marks all pass as they are, (N,) bool.
 
     Args:
         table: rows of `schema.RECORDS`.
         widths: of the pictures upright, (N,); 0 where unknown.
         heights: likewise.
-        classes: number of classes; a label outside them does not pass.
+        classes: whether each class passes, (C,) bool; a label outside them does not.
     """
     lists = table.column("annotations").combine_chunks()
     if isinstance(lists, pa.ChunkedArray):  # no rows at all
@@ -41,11 +40,12 @@ def clean_records(table: pa.Table, widths: Ints, heights: Ints, classes: int) ->
     return passed
 
 
-def clean_marks(marks: pa.StructArray, width: Ints, height: Ints, classes: int) -> Bools:
+def clean_marks(marks: pa.StructArray, width: Ints, height: Ints, classes: Bools) -> Bools:
     """Whether each annotation passes as it is, (M,) bool; sizes are of the pictures they are on."""
     labels = _numbers(marks.field("label"))
     has_box = _numbers(marks.field("box").is_valid())
-    clean = (labels >= 0) & (labels < classes)
+    clean = (labels >= 0) & (labels < len(classes))
+    clean[clean] &= classes[labels[clean]]
     clean &= _boxes(marks.field("box"), has_box, width, height)
     clean &= _polygons(marks.field("polygons"), has_box, width, height)
     clean &= _masks(marks.field("mask"), has_box, width, height)
@@ -62,10 +62,15 @@ def _column(array: pa.StructArray, name: str) -> Floats:
     return np.asarray(_numbers(array.field(name).fill_null(0.0)), np.float64)
 
 
+def _finite(values: Floats) -> Bools:
+    found: Bools = np.abs(values) <= LARGEST_PX
+    return found
+
+
 def _inside(x1: Floats, y1: Floats, x2: Floats, y2: Floats, width: Ints, height: Ints) -> Bools:
     """Whether spans lie in their pictures; NaN lies in none, and an unknown size holds every finite one."""
     free = (width == 0) & (height == 0)
-    finite = np.isfinite(x1) & np.isfinite(y1) & np.isfinite(x2) & np.isfinite(y2)
+    finite = _finite(x1) & _finite(y1) & _finite(x2) & _finite(y2)
     held: Bools = finite & (free | ((x1 >= 0) & (y1 >= 0) & (x2 <= width) & (y2 <= height)))
     return held
 
@@ -81,7 +86,7 @@ def _points(marks: pa.StructArray, width: Ints, height: Ints) -> Bools:
     absent = ~_numbers(points.is_valid())
     x, y = _column(points, "x"), _column(points, "y")
     hidden = ~_numbers(marks.field("visible"))
-    passed: Bools = absent | (hidden & np.isfinite(x) & np.isfinite(y)) | _inside(x, y, x, y, width, height)
+    passed: Bools = absent | (hidden & _finite(x) & _finite(y)) | _inside(x, y, x, y, width, height)
     return passed
 
 
@@ -150,9 +155,3 @@ def _masks(masks: pa.StructArray, has_box: Bools, width: Ints, height: Ints) -> 
     )
     passed[rows] = covered & (free | same) & has_box[rows]
     return passed
-
-
-def annotation_count(table: pa.Table) -> int:
-    """Number of annotations of a table of `schema.RECORDS`."""
-    assert table.schema.equals(RECORDS)
-    return int(pc.sum(pc.list_value_length(table.column("annotations"))).as_py() or 0)

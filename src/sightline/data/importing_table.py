@@ -34,7 +34,7 @@ class JudgedTables:
         self.media = names
         self._sizes = np.zeros((len(names), 2), np.int64)
         self._slow = np.zeros(len(names), bool)
-        self._renumbered = desk.renumber != list(range(len(desk.renumber)))
+        self._numbers = np.array(desk.renumber, np.int32)
         self._find(names)
         self._groups, why = group_media(names, group)
         desk.ledger.note(f"groups: {why}")
@@ -81,9 +81,10 @@ class JudgedTables:
         )
         true = declared if not self._desk.options.check_media else sizes
         agree = (declared == true).all(axis=1) | (declared == 0).all(axis=1)
-        fast = ~self._slow[at : at + count] & agree & (not self._renumbered)
-        fast &= clean_records(table, true[:, 0], true[:, 1], len(self._desk.renumber))
+        fast = ~self._slow[at : at + count] & agree
+        fast &= clean_records(table, true[:, 0], true[:, 1], self._numbers >= 0)
         passed = _with(table, true, groups).filter(pa.array(fast))
+        passed = _renumbered(passed, self._numbers)
         self._desk.seen.update(passed.column("id").to_pylist())
         if fast.all():
             return passed
@@ -122,3 +123,20 @@ def _with(table: pa.Table, sizes: NDArray[np.int64], groups: list[str]) -> pa.Ta
     }
     columns = [new.get(name, table.column(name)) for name in RECORDS.names]
     return pa.table(columns, schema=RECORDS)
+
+
+def _renumbered(table: pa.Table, numbers: NDArray[np.int32]) -> pa.Table:
+    """The table with class indices of the dataset in place of the labels'."""
+    if numbers.tolist() == list(range(len(numbers))):
+        return table
+    at = RECORDS.get_field_index("annotations")
+    lists = table.column(at).combine_chunks()
+    if isinstance(lists, pa.ChunkedArray):  # no rows
+        return table
+    marks = lists.flatten()
+    children = [marks.field(i) for i in range(marks.type.num_fields)]
+    children[0] = pa.array(numbers[children[0].to_numpy()])
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    new = pa.StructArray.from_arrays(children, fields=list(marks.type))
+    return table.set_column(at, RECORDS.field(at), pa.ListArray.from_arrays(offsets, new, type=lists.type))
