@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_records import SIZE, annotations, records, same_annotation
 
+from made_records import SIZE, annotations, records, same_annotation
 from sightline.core.errors import FormatError
 from sightline.core.records import Annotation, Record, Rle
 from sightline.data import checks

@@ -20,6 +20,7 @@ from sightline.core.frames import read_frame
 from sightline.core.media import VIDEO_SUFFIXES, read_map, read_picture
 from sightline.core.records import Record
 from sightline.data.media_store import is_url
+from sightline.data.panoptic import segment_numbers
 from sightline.data.schema import FORMAT, RECORDS, to_records
 
 if TYPE_CHECKING:
@@ -195,8 +196,7 @@ class Dataset:
         if task == "panoptic":
             if stored.ndim != 3:
                 raise MediaError("a panoptic map must be an RGB PNG", where=path)
-            number = stored.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
-            return number - 1
+            return segment_numbers(stored) - 1
         if stored.ndim != 2:
             raise MediaError(f"a {task} map must have one channel", where=path)
         return stored.astype(np.float32) / np.float32(1000) if task == "depth" else stored

@@ -82,6 +82,7 @@ def import_dataset(
         checked = dataclasses.replace(reading, records=_judge_records(desk, group, progress))
     else:
         checked = dataclasses.replace(reading, table=JudgedTables(reading.table, desk, group, progress))
+    checked.made = {**reading.made, **desk.made}
     lineage = {"path": str(source.absolute()), "format": name, "seen": why, **_licence(source)}
     lineage["labels_sha256"] = _hash_labels(reading)
     dataset = write_dataset(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from sightline.core.errors import DatasetError, MediaError
 from sightline.core.records import Annotation, Record
 from sightline.data.checks import admit
 from sightline.data.ledger import Ledger
 from sightline.data.media_store import Found, examine, is_url, locate, safe_name
+from sightline.data.panoptic import renumbered
 from sightline.data.reading import Reading, ReadOptions
 from sightline.data.upright import turned
 
@@ -36,6 +38,7 @@ class Desk:
     found: dict[str, Found] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
     addresses: list[str] = field(default_factory=list)
+    made: dict[str, Callable[[], bytes]] = field(default_factory=dict)
 
 
 def note_addresses(desk: Desk) -> None:
@@ -66,7 +69,18 @@ def judged(desk: Desk, record: Record) -> Record | None:
         return None
     desk.seen.add(record.id)
     record = replace(record, maps=_maps(desk, record))
-    return replace(record, annotations=tuple(_admitted(desk, record, place)))
+    admitted = dict(_admitted(desk, record, place))
+    if "panoptic" in record.maps and len(admitted) < len(record.annotations):
+        _renumber_map(desk, record, list(admitted))
+    return replace(record, annotations=tuple(admitted.values()))
+
+
+def _renumber_map(desk: Desk, record: Record, kept: list[int]) -> None:
+    """The pixels of dropped annotations become void, those of the others follow their numbers."""
+    name = record.maps["panoptic"]
+    origin = desk.reading.made.get(name)
+    file = desk.found[name].path if name in desk.found else desk.reading.media_root / name
+    desk.made[name] = partial(renumbered, origin or file, kept, len(record.annotations))
 
 
 def _place(record: Record) -> str:
@@ -139,7 +153,8 @@ def _maps(desk: Desk, record: Record) -> dict[str, str]:
     return kept
 
 
-def _admitted(desk: Desk, record: Record, place: str) -> Iterable[Annotation]:
+def _admitted(desk: Desk, record: Record, place: str) -> Iterator[tuple[int, Annotation]]:
+    """Marks that stay, with their numbers before."""
     for number, annotation in enumerate(record.annotations):
         here = f"{place}: {annotation.source or f'annotation {number}'}"
         if not 0 <= annotation.label < len(desk.renumber):
@@ -154,7 +169,7 @@ def _admitted(desk: Desk, record: Record, place: str) -> Iterable[Annotation]:
             annotation = replace(annotation, label=label)
         admitted = admit(annotation, record.size_wh, desk.options, desk.ledger, here)
         if admitted is not None:
-            yield admitted
+            yield number, admitted
 
 
 def _drop_record(desk: Desk, record: Record, reason: str, place: str) -> None:

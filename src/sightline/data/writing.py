@@ -19,7 +19,7 @@ from sightline.core.files import fingerprint, folder_written_whole, sha256, writ
 from sightline.core.records import Record
 from sightline.data.dataset import HEADER, LEDGER, MEDIA, MEDIA_TABLE, SPLITS, TABLE, Dataset, check_classes
 from sightline.data.ledger import Ledger
-from sightline.data.media_store import Found, MediaMode, is_url, put
+from sightline.data.media_store import Found, MediaMode, examine, is_url, put
 from sightline.data.reading import Reading
 from sightline.data.schema import FORMAT, RECORDS, to_table, write_parts
 
@@ -69,7 +69,8 @@ def write_dataset(
             names = _media_names(part / TABLE, reading)
             origins = _origins(names, reading, found or {}, media)
             put(origins, part / MEDIA, media, _ticker(progress, len(origins)))
-            _write_media_table(part / MEDIA_TABLE, names, found or {})
+            made = {n: examine(part / MEDIA / n) for n, origin in origins.items() if callable(origin)}
+            _write_media_table(part / MEDIA_TABLE, names, {**(found or {}), **made})
             header = _header(part, reading, ledger, media, counts, source or {}, parent)
             write_text(part / HEADER, yaml.safe_dump(header, sort_keys=False, allow_unicode=True))
             write_json(part / LEDGER, ledger.to_json())

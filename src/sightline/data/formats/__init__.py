@@ -14,6 +14,7 @@ from sightline.data.reading import Format
 # Name -> module. The order is the order in which `sniff` asks, the most telling first.
 FORMATS: dict[str, str] = {
     "coco": "sightline.data.formats.coco",
+    "coco-panoptic": "sightline.data.formats.coco_panoptic",
     "voc": "sightline.data.formats.voc",
     "cvat": "sightline.data.formats.cvat",
     "label-studio": "sightline.data.formats.label_studio",

@@ -146,7 +146,7 @@ def _folder(path: Path, file: parse.File, media: Path | None) -> Path:
 
 def _at(folder: Path, name: str) -> bool:
     there = locate(folder, name)
-    return there is not None and there[0] == name.replace("\\", "/").lstrip("./")
+    return there is not None and there[0] in (name, name.replace("\\", "/").removeprefix("./"))
 
 
 def _shared(folders: list[Path]) -> Path:

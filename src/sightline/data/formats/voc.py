@@ -103,7 +103,8 @@ def _record(desk: _Desk, path: Path, tree: Element) -> Record:
     if tree.tag != "annotation":
         raise FormatError(f"its root is <{tree.tag}>, not <annotation>", where=path)
     desk.ledger.saw("picture")
-    media = _media(desk.media_root, path, tree.value("filename"))
+    named = tree.first("filename")
+    media = _media(desk.media_root, path, "" if named is None else named.text)
     size = tree.first("size")
     size_wh = (0, 0) if size is None else (_whole(size, "width", path), _whole(size, "height", path))
     place = shown(path, desk.source)
@@ -126,7 +127,10 @@ def _record(desk: _Desk, path: Path, tree: Element) -> Record:
 
 def _media(root: Path, path: Path, filename: str) -> str:
     """The picture's name: as written, or with the XML file's own stem where that is not there."""
-    name = PureWindowsPath(filename).name if "\\" in filename else filename
+    if filename and (root / filename).is_file():
+        return filename
+    name = filename.strip()
+    name = PureWindowsPath(name).name if "\\" in name else name
     if is_url(name) or (name and (root / name).is_file()):
         return name
     stems = dict.fromkeys([PurePosixPath(name).stem, name, path.stem])
