@@ -28,6 +28,7 @@ split: {by: group, train: 0.76, val: 0.12, test: 0.12, seed: 0}
 model:
   name: locator
   input: {size: [384, 216], fit: stretch, frames: 3}
+  options: {backbone: mobilenetv3_small_050, width: 32, stride: 4}
 
 train:
   epochs: 8
