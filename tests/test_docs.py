@@ -46,13 +46,14 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     found = blocks(page)
     prepare(found[0][0], tmp_path)
     for _, text in found:
-        for line in text.replace("\\\n", " ").splitlines():
-            if not line.strip() or line.startswith("#"):
-                continue
-            done = subprocess.run(
-                ["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True
-            )
-            assert done.returncode == 0, f"{page.name}: {line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{page.name}:\n{text}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
 def test_links_between_pages_lead_somewhere() -> None:
@@ -69,3 +70,18 @@ def test_shell_blocks_name_only_verbs_that_exist() -> None:
             for line in block.splitlines():
                 words = shlex.split(line, comments=True) if line.startswith("sightline ") else []
                 assert len(words) < 2 or words[1] in VERBS or words[1].startswith("-"), f"{page.name}: {line}"
+
+
+def test_the_problems_in_the_pages_and_examples_are_taken() -> None:
+    import yaml
+
+    from sightline.core.problem import Problem
+
+    texts = {path: path.read_text(encoding="utf-8") for path in (REPO / "examples").glob("*.yaml")}
+    for page in PAGES:
+        for text in re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            if text.startswith("name:"):
+                texts[page] = text
+    assert len(texts) > 6
+    for path, text in texts.items():
+        Problem.parse(yaml.safe_load(text), where=path)

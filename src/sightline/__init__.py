@@ -33,6 +33,7 @@ _PUBLIC = {
     "load": "sightline.runtime.loading",
     "predict": "sightline.video.prediction",
     "bench": "sightline.lifecycle.bench",
+    "run": "sightline.lifecycle.run",
 }
 
 __all__ = sorted(_PUBLIC)
