@@ -167,3 +167,16 @@ def test_ink_contrasts_with_every_class_colour() -> None:
 
 def test_the_first_twenty_one_class_colours_differ() -> None:
     assert len({class_colour(i) for i in range(21)}) == 21
+
+
+def test_a_mark_that_is_no_number_is_left_out() -> None:
+    marks = (Annotation(0, (float("nan"), 1.0, 2.0, 3.0)), Annotation(1, point=(float("inf"), 2.0)))
+    assert (draw_record(grey(80, 60), Record("a", "a", (80, 60), marks), NAMES) == 120).all()
+
+
+def test_hundreds_of_boxes_are_drawn() -> None:
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 400, (800, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(5, 60, (800, 2))], axis=1)
+    result = Detections(boxes, np.linspace(1, 0, 800), rng.integers(0, 3, 800), NAMES)
+    assert draw_result(grey(460, 460), result).shape == (460, 460, 3)

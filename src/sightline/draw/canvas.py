@@ -18,6 +18,8 @@ Rect = tuple[int, int, int, int]
 _SHIFT = 4
 MIN_TEXT = 11.0
 MIN_SIDE_FOR_TEXT = 48
+# Beyond this many names a picture is a wall of text, and placing them costs more than drawing.
+MAX_TAGS = 150
 
 
 class Canvas:
@@ -143,7 +145,7 @@ class Canvas:
 
     def tag(self, text: str, box_xyxy: Array, colour: Colour) -> None:
         """A name beside a box, on a ground of its own, where it hides no other name."""
-        if not self.roomy or not text:
+        if not self.roomy or not text or len(self._taken) >= MAX_TAGS:
             return
         x1, y1, x2, y2 = self.to_output(np.asarray(box_xyxy).reshape(2, 2)).ravel()
         text = cut(text, self.text, self.size_wh[0] - 6)
@@ -177,8 +179,8 @@ class Canvas:
             default=0,
         )
 
-    def legend(self, entries: list[tuple[str, Colour, float | None]], *, bottom: bool = False) -> None:
-        """A panel of names, each with its colour and, where given, a bar for a share 0..1."""
+    def legend(self, entries: list[tuple[str, Colour, float | None]]) -> None:
+        """A panel of names in the corner, each with its colour and, where given, a bar for a share 0..1."""
         if not self.roomy or not entries:
             return
         line = text_size("X", self.text)[1]
@@ -188,10 +190,9 @@ class Canvas:
         bar = round(self.text * 4) if any(share is not None for *_, share in entries) else 0
         width = round(max(text_size(n, self.text)[0] for n in names) + self.text * 2 + bar)
         width, height = min(width, self.size_wh[0]), line * len(entries) + 4
-        top = self.size_wh[1] - height if bottom else 0
-        self.panel((0, top, width, height))
+        self.panel((0, 0, width, height))
         for i, (name, (_, colour, share)) in enumerate(zip(names, entries, strict=True)):
-            y = top + 2 + i * line
+            y = 2 + i * line
             inset = round(line * 0.25)
             corner, end = (inset, y + inset), (line - inset, y + line - inset)
             cv2.rectangle(self.pixels, corner, end, colour, -1)

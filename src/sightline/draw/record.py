@@ -52,7 +52,8 @@ def draw_record(
     _maps(canvas, record, classes, maps or {})
     whole = [a for a in record.annotations if a.kind == "label"]
     # Areas first and small things last, so that nothing small is hidden; names after all shapes.
-    order = sorted(range(len(record.annotations)), key=lambda i: -_extent(record.annotations[i]))
+    drawable = [i for i, a in enumerate(record.annotations) if _finite(a)]
+    order = sorted(drawable, key=lambda i: -_extent(record.annotations[i]))
     for index in order:
         loud = emphasis is None or index in emphasis
         _shape(canvas, record.annotations[index], loud=loud, alert=emphasis is not None and loud)
@@ -83,6 +84,12 @@ def _maps(canvas: Canvas, record: Record, classes: Sequence[str], maps: Mapping[
             segments = segments.astype(np.int32) @ np.array([1, 256, 65536], np.int32) - 1
         labels = [a.label for a in record.annotations]
         paint_segments(canvas, segments, labels, classes)
+
+
+def _finite(annotation: Annotation) -> bool:
+    """Whether a mark has a place; an audit also shows records whose marks have none."""
+    corners = [*(annotation.box or ()), *(annotation.point or ())]
+    return bool(np.isfinite(corners).all()) and all(np.isfinite(ring).all() for ring in annotation.polygons)
 
 
 def _extent(annotation: Annotation) -> float:

@@ -289,3 +289,22 @@ def test_the_page_is_one_file_with_thumbnails_and_no_unescaped_names(tmp_path: P
     assert value["levels"]["error"] == len(found.errors) == 1
     assert value["findings"][0]["kind"] == "box-outside"
     assert "Mark leaves the picture" in found.to_html(), "also without pictures"
+
+
+def test_the_frames_of_a_video_are_read_and_one_behind_its_end_is_an_error(tmp_path: Path) -> None:
+    import av
+
+    source = tmp_path / "source"
+    source.mkdir()
+    with av.open(str(source / "v.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 72, "yuv420p"
+        for seed in range(6):
+            picture = av.VideoFrame.from_ndarray(texture(seed), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    content = (source / "v.mp4").read_bytes()
+    rows = [Record(f"v.mp4#{i}", "v.mp4", SIZE, (Annotation(0, GOOD),), frame=i) for i in range(8)]
+    found = audited(tmp_path, rows, pictures={"v.mp4": content})
+    assert [f.records[0] for f in found.of("missing-frame")] == ["v.mp4#6", "v.mp4#7"]
+    assert not found.of("exact-copies") and not found.of("near-copies"), "frames of one video are no copies"

@@ -46,7 +46,7 @@ class Case:
 def place_of(record: Record, annotation: Annotation | None = None) -> str:
     """Where a mark or a record was read from."""
     parts = [record.source or record.id]
-    if annotation is not None and annotation.source:
+    if annotation is not None and annotation.source and not parts[0].endswith(annotation.source):
         parts.append(annotation.source)
     return ": ".join(parts)
 

@@ -142,7 +142,8 @@ def _window(
     scale = fit_scale(size_wh, cell_wh)
     if ((high - low) * scale).max() >= LEAST_SHARE * cell_wh[0]:
         return whole
-    reach = max(24.0, float((high - low).max()) * 1.5)
+    # A point says nothing without the scene around it.
+    reach = max(24.0, float((high - low).max()) * 1.5 or width / 6)
     half = np.array([reach, reach * cell_wh[1] / cell_wh[0]])
     centre = np.clip((low + high) / 2, 0, size_wh)
     x1, y1 = np.floor(np.maximum(centre - half, 0)).astype(int).tolist()
