@@ -175,11 +175,10 @@ class Yolo(Model):
         raw = self.raw(batch.inputs)
         with torch.autocast(raw["embedding"].device.type, enabled=False):
             edges, logits, centres, strides = self._flat(raw)
-            boxes = self._boxes(edges, centres, strides)
             options = self.options
             assigned = task_aligned(
                 logits.detach().sigmoid(),
-                boxes.detach(),
+                self._boxes(edges.detach(), centres, strides),
                 centres,
                 strides,
                 Truth.pad(batch.targets),
@@ -187,7 +186,7 @@ class Yolo(Model):
                 score_power=options.score_power,
                 iou_power=options.iou_power,
             )
-            terms = self._terms(assigned, edges, logits, boxes, centres, strides)
+            terms = self._terms(assigned, edges, logits, centres, strides)
         # Terms are divided by the quality of all pictures that count, not of each: a picture's share is
         # its number of objects. A weight then scales a picture even in a batch of one.
         quality = assigned.quality.sum(1)
@@ -197,13 +196,7 @@ class Yolo(Model):
         return out
 
     def _terms(
-        self,
-        assigned: Assigned,
-        edges: Tensor,
-        logits: Tensor,
-        boxes: Tensor,
-        centres: Tensor,
-        strides: Tensor,
+        self, assigned: Assigned, edges: Tensor, logits: Tensor, centres: Tensor, strides: Tensor
     ) -> Tensors:
         """Each term summed over the points of a picture (B,)."""
         options, positive = self.options, assigned.positive
@@ -215,10 +208,11 @@ class Yolo(Model):
         by_class = torch.where(assigned.ignored[..., None], 0.0, by_class)
         weight = assigned.quality[positive] * self.class_weights[labels]
         truth = assigned.boxes[positive]
-        middle = centres[point]
-        reach = torch.cat([middle - truth[:, :2], truth[:, 2:] - middle], 1) / strides[point, None]
-        edge = distribution_focal(edges[positive], reach).mean(1) * weight
-        box = (1 - ciou(boxes[positive], truth)) * weight
+        # Only the positive points' distributions are softened again, this time with a gradient.
+        answers, middle, stride = edges[positive], centres[point], strides[point]
+        reach = torch.cat([middle - truth[:, :2], truth[:, 2:] - middle], 1) / stride[:, None]
+        edge = distribution_focal(answers, reach).mean(1) * weight
+        box = (1 - ciou(self._boxes(answers, middle, stride), truth)) * weight
         zero = logits.new_zeros(len(logits))
         return {
             "box": options.box_gain * zero.index_add(0, picture, box),
@@ -244,9 +238,9 @@ class Yolo(Model):
         return edges, logits, torch.cat(centres), torch.cat(strides)
 
     def _boxes(self, edges: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
-        """Boxes (B, A, 4) xyxy in placed pixels: the mean of each edge's distribution."""
+        """Boxes (..., A, 4) xyxy in placed pixels: the mean of each edge's distribution (..., A, 4, R)."""
         reach = torch.matmul(edges.softmax(-1), self.bin_values) * strides[:, None]
-        return torch.cat([centres - reach[..., :2], centres + reach[..., 2:]], 2)
+        return torch.cat([centres - reach[..., :2], centres + reach[..., 2:]], -1)
 
 
 def build(
