@@ -13,6 +13,9 @@ from sightline.core.errors import DatasetError, UsageError
 from sightline.core.predictor import AnyPredictor, Inputs, Predictor
 from sightline.core.records import Sample
 from sightline.core.results import Result
+from sightline.evaluate.bootstrap import interval
+from sightline.evaluate.metrics.base import Values
+from sightline.evaluate.metrics.detect import Detect
 from sightline.evaluate.report import Report
 from sightline.evaluate.scores import Scores
 
@@ -147,10 +150,8 @@ def evaluate(
         raise DatasetError("no records to evaluate on", where=part or dataset.root)
     start = time.perf_counter()
     scores = scored(predictor, dataset, ids, batch=batch, workers=workers, progress=progress)
-    metrics, _ = scores.estimates(bootstrap, seed)
-    report = Report(
-        metrics, {t: f.details() for t, f in scores.families.items() if scores.ids[t]}, scores=scores
-    )
+    metrics, rounds = scores.estimates(bootstrap, seed)
+    report = Report(metrics, details_of(scores, rounds), scores=scores)
     report.context = _context(scores, dataset, ids) | {
         "model": name,
         "part": part,
@@ -158,9 +159,60 @@ def evaluate(
         "seed": seed,
         "seconds": round(time.perf_counter() - start, 3),
     }
+    if split is not None:
+        report.leakage = _leakage(dataset, split)
     if out is not None:
+        if gallery:
+            report.pictures = pictures(scores, predictor, dataset, gallery)
         report.write(out)
     return report
+
+
+def details_of(scores: Scores, rounds: dict[str, Values]) -> dict[str, dict[str, Any]]:
+    """Tables and curves by task, with the intervals of the classes and the causes of errors."""
+    out = {}
+    for task, family in scores.families.items():
+        if not scores.ids[task]:
+            continue
+        details = out[task] = family.details()
+        if family.by_class and family.by_class[1] in rounds.get(task, {}):
+            column, name = family.by_class
+            low, high = interval(rounds[task][name])
+            for row, a, b in zip(details["classes"], low.tolist(), high.tolist(), strict=True):
+                row |= {f"{column}_low": a, f"{column}_high": b}
+        if isinstance(family, Detect):
+            errors, threshold = family.errors(), details["threshold"]
+            details["errors"] = {
+                "ap50": errors.ap50,
+                "price": errors.price,
+                "counts": errors.counts(family.scene().dets, threshold),
+                "threshold": threshold,
+            }
+    return out
+
+
+def pictures(scores: Scores, predictor: AnyPredictor, dataset: Dataset, count: int) -> dict[str, Any]:
+    """Galleries by `task.worst`, `task.best` and, for detectors, `task.causes`."""
+    from sightline.evaluate.gallery import cause_examples, extremes, pictures_of
+
+    out: dict[str, Any] = {}
+    for task, family in scores.families.items():
+        if not scores.ids[task]:
+            continue
+        least = scores.families[task].thresholds.get(task, 0.0)
+        if isinstance(family, Detect):
+            least = family.scene().best_threshold()
+            out[f"{task}.causes"] = cause_examples(scores, predictor, dataset, task, family.errors(), least)
+        for name, picks in zip(("worst", "best"), extremes(scores, task, count), strict=True):
+            out[f"{task}.{name}"] = pictures_of(scores, predictor, dataset, task, picks, least)
+    return out
+
+
+def _leakage(dataset: Dataset, split: Split) -> dict[str, Any]:
+    from sightline.data.split import leakage
+
+    found = leakage(dataset, split)
+    return {**found.to_json(), "clean": found.clean, "text": str(found)}
 
 
 def _context(scores: Scores, dataset: Dataset, ids: Sequence[str]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Report:
     context: dict[str, Any] = field(default_factory=dict)
     leakage: dict[str, Any] | None = None
     scores: Scores | None = None
-    pictures: dict[str, list[Any]] = field(default_factory=dict)
+    pictures: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; what is not a number becomes null."""

@@ -54,6 +54,8 @@ class Family(ABC):
 
     task: ClassVar[Task]
     measures: ClassVar[tuple[Measure, ...]]
+    # The column of the class table that has intervals, and the per-class figure of `values` they come from.
+    by_class: ClassVar[tuple[str, str] | None] = None
 
     def __init__(
         self, classes: Sequence[str], thresholds: Mapping[str, float] | None = None, stuff: Sequence[str] = ()
@@ -86,6 +88,10 @@ class Family(ABC):
     @abstractmethod
     def quality(self) -> F64:
         """How well each of the N samples did; higher is better, only the order means anything."""
+
+    def caption(self, quality: float) -> str:
+        """What is said of a sample of that quality under its picture."""
+        return f"{quality:.2f}"
 
     def details(self) -> dict[str, Any]:
         """Plain values behind the figures for the report: tables, curves, matrices."""

@@ -46,6 +46,8 @@ class Classify(Family):
         Measure("top5", True, "share of pictures whose true class is among the five best"),
     )
 
+    by_class = ("f1", "class_f1")
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._rows: list[tuple[int, int, float, float, int]] = []
@@ -103,6 +105,10 @@ class Classify(Family):
     def quality(self) -> F64:
         """The score of the true class of each picture."""
         return self._columns()[3]
+
+    def caption(self, quality: float) -> str:
+        """See `Family.caption`."""
+        return f"true class scored {quality:.2f}"
 
     def details(self) -> dict[str, Any]:
         """Confusion matrix (rows are truth), table of classes, reliability bins."""

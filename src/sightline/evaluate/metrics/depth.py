@@ -86,6 +86,10 @@ class Depth(Family):
         rows = np.array(self._rows, np.float64).reshape(-1, 8)
         return np.nan_to_num(share(rows[:, 5], rows[:, 0]), nan=1.0)
 
+    def caption(self, quality: float) -> str:
+        """See `Family.caption`."""
+        return f"{quality:.0%} of pixels within a factor of 1.25"
+
     def details(self) -> dict[str, Any]:
         """Mean relative error by true distance."""
         relative, pixels = self._by_distance[:, 1:-1]

@@ -52,6 +52,7 @@ class Detect(Family):
 
     task: ClassVar[Task] = "detect"
     measures = AP_MEASURES
+    by_class = ("ap", "ap")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -65,7 +66,7 @@ class Detect(Family):
         """Take one picture; one without boxes counts, as a picture of nothing."""
         if not isinstance(result, Detections):
             raise ModelError(f"answers {type(result).__name__} for detect", where=record.id)
-        marks = [a for a in record.annotations if a.box is not None]
+        marks = truth_marks(record, masks=False)
         boxes = np.array([a.box for a in marks], np.float64).reshape(-1, 4)
         areas = np.array([truth_area(a) for a in marks], np.float64)
         labels = np.array([a.label for a in marks], np.int64)
@@ -99,6 +100,10 @@ class Detect(Family):
     def quality(self) -> F64:
         """F1 of each picture at the best threshold and IoU 0.5, the emptier of two equals first."""
         return self.scene().picture_f1()
+
+    def caption(self, quality: float) -> str:
+        """See `Family.caption`."""
+        return f"F1 {max(0.0, quality):.2f}"
 
     def errors(self) -> Errors:
         """Every error with its cause, every cause with its price."""
@@ -172,7 +177,7 @@ class Scene:
         found, spare, total = (c[step] for c in self._by_score())
         truths = np.bincount(self.truths.picture[~self.truths.crowd], minlength=self.samples)
         f1 = np.nan_to_num(share(2 * found, total - spare + truths), nan=1.0)
-        return np.asarray(f1 - 1e-4 * (total - spare + truths - 2 * found))
+        return np.asarray(f1 - 1e-6 * (total - spare + truths - 2 * found))
 
     def details(self, classes: Sequence[str]) -> dict[str, Any]:
         """Plain values for the report."""
@@ -210,6 +215,13 @@ class Scene:
 
 
 SCORES: F64 = np.round(np.arange(0.0, 1.0, 0.01), 2)
+
+
+def truth_marks(record: Record, *, masks: bool) -> list[Annotation]:
+    """The marks of a record that count as objects: those with a box, or those with a mask or polygons."""
+    if masks:
+        return [a for a in record.annotations if a.kind in ("mask", "polygon")]
+    return [a for a in record.annotations if a.box is not None]
 
 
 def truth_area(mark: Annotation) -> float:

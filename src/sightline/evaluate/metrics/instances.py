@@ -14,7 +14,7 @@ from sightline.core.results import Result
 from sightline.core.specs import Task
 from sightline.evaluate.errors import BACKGROUND
 from sightline.evaluate.metrics.base import F64, ReadMap
-from sightline.evaluate.metrics.detect import Detect, xywh
+from sightline.evaluate.metrics.detect import Detect, truth_marks, xywh
 from sightline.evaluate.metrics.matching import Bools, Marks, Pairs
 
 
@@ -34,7 +34,7 @@ class Instances(Detect):
         """Take one picture; one without masks counts, as a picture of nothing."""
         if not isinstance(result, InstancesResult):
             raise ModelError(f"answers {type(result).__name__} for instances", where=record.id)
-        marks = [a for a in record.annotations if a.kind in ("mask", "polygon")]
+        marks = truth_marks(record, masks=True)
         shape = result.masks.shape[1:] if len(result) else (record.size_wh[1], record.size_wh[0])
         masks = np.zeros((len(marks), *shape), bool)
         for canvas, mark in zip(masks, marks, strict=True):

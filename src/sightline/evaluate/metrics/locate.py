@@ -13,6 +13,7 @@ from sightline.evaluate.metrics.base import F32, F64, Family, Measure, ReadMap, 
 
 WITHIN_PX = (2, 4, 8)
 SIGHT = 0.5
+WRONG_SIGHT = 1e6
 CURVE_PX = tuple(float(x) for x in np.round(np.geomspace(0.5, 128, 49), 3))
 
 
@@ -94,10 +95,14 @@ class Locate(Family):
     def quality(self) -> F64:
         """Minus the worst error of each frame in px; a wrong word on sight counts as worse than any."""
         sample, _, seen, answered, error = self._columns()
-        loss = np.where(seen & answered, np.nan_to_num(error), np.where(seen != answered, 1e6, 0.0))
+        loss = np.where(seen & answered, np.nan_to_num(error), np.where(seen != answered, WRONG_SIGHT, 0.0))
         worst = np.zeros(self._samples)
         np.maximum.at(worst, sample, loss)
         return -worst
+
+    def caption(self, quality: float) -> str:
+        """See `Family.caption`."""
+        return f"{-quality:.1f} px off" if quality > -WRONG_SIGHT else "wrong about sight"
 
     def details(self) -> dict[str, Any]:
         """Share within each distance, counts of sight, and a table of points."""

@@ -44,6 +44,8 @@ class Panoptic(Family):
         Measure("pq_stuff", True, "panoptic quality of classes without instances"),
     )
 
+    by_class = ("pq", "class_pq")
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._rows: list[F64] = []
@@ -122,6 +124,10 @@ class Panoptic(Family):
         """Panoptic quality of each picture, its classes pooled."""
         iou, hits, false, missed = np.array(self._rows).reshape(-1, 4, len(self.classes)).sum(2).T
         return np.nan_to_num(share(iou, hits + false / 2 + missed / 2), nan=1.0)
+
+    def caption(self, quality: float) -> str:
+        """See `Family.caption`."""
+        return f"panoptic quality {quality:.2f}"
 
     def details(self) -> dict[str, Any]:
         """Table of classes."""

@@ -42,6 +42,8 @@ class Segment(Family):
         Measure("worst_iou", True, "intersection over union of the worst class in truth"),
     )
 
+    by_class = ("iou", "iou")
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         count = len(self.classes)
@@ -84,6 +86,10 @@ class Segment(Family):
         """Mean IoU of each picture over the classes that occur in it."""
         hits, actual, named = np.moveaxis(self._statistics(), 1, 0)
         return np.nan_to_num(mean_known(share(hits, actual + named - hits), axis=1), nan=1.0)
+
+    def caption(self, quality: float) -> str:
+        """See `Family.caption`."""
+        return f"mean IoU {quality:.2f}"
 
     def details(self) -> dict[str, Any]:
         """Confusion matrix in pixels (rows are truth, last column void answers), and a table of classes."""

@@ -1,0 +1,118 @@
+"""`sightline evaluate`: measure a run or a package on a part of a split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sightline.core.predictor import AnyPredictor
+    from sightline.evaluate.report import Report
+
+
+def command(
+    model: Annotated[Path, typer.Argument(help="folder of a run or a package, or a single .onnx")],
+    dataset: Annotated[Path, typer.Argument(help="dataset folder")],
+    split: Annotated[str, typer.Option(help="name of the split; `author` is the author's own")] = "group",
+    part: Annotated[str, typer.Option(help="train, val, test, or all records")] = "test",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="folder of report.html and .json")] = None,
+    bootstrap: Annotated[int, typer.Option(min=0, help="resamples behind the intervals; 0: none")] = 1000,
+    gallery: Annotated[int, typer.Option(min=0, help="best and worst pictures shown, of each")] = 6,
+    batch: Annotated[int, typer.Option(min=1, help="samples handed over at once")] = 8,
+    seed: Annotated[int, typer.Option(help="of the resamples")] = 0,
+    every: Annotated[bool, typer.Option("--every", help="print every figure, not the headlines")] = False,
+) -> None:
+    """Measure a run or a package; writes report.html and report.json where --out says.
+
+    Intervals are 95%, from resampling whole groups (videos, sessions) of the part.
+    """
+    from rich.console import Console
+
+    from sightline.cli.bars import bars
+    from sightline.data.dataset import Dataset
+    from sightline.evaluate.evaluation import evaluate
+
+    opened = Dataset.open(dataset)
+    chosen: Any = None if part == "all" else opened.split(split)
+    ids = [r.id for r in opened.records] if chosen is None else chosen.part(part)
+    predictor = open_predictor(model)
+    with bars(Console(stderr=True)) as show:
+        report = evaluate(
+            predictor,
+            opened,
+            ids,
+            out,
+            bootstrap=bootstrap,
+            gallery=gallery,
+            split=chosen,
+            seed=seed,
+            batch=batch,
+            name=model.name,
+            part=part,
+            progress=lambda done, total: show("evaluate", done, total),
+        )
+    console = Console()
+    console.print(table_of(report, every=every))
+    for line in remarks(report):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if out is not None:
+        console.print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def open_predictor(path: Path) -> AnyPredictor:
+    """The predictor of a package, a single .onnx, or a run (its best weights).
+
+    Raises:
+        UsageError: the folder is neither.
+    """
+    from sightline.core.errors import UsageError
+    from sightline.core.manifest import MANIFEST
+
+    if path.is_file() or (path / MANIFEST).is_file():
+        from sightline.runtime.loading import load
+
+        return load(path)
+    if not path.is_dir():
+        raise UsageError("is no folder of a run or a package", where=path)
+    from sightline.train.run import Run
+
+    return Run.open(path).predictor()
+
+
+def table_of(report: Report, *, every: bool = False) -> Table:
+    """Figures with intervals and directions."""
+    from rich.table import Table
+
+    from sightline.evaluate.metrics import MEASURES
+
+    table = Table(title=f"{report.context['model']} on {report.context['part'] or report.context['dataset']}")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("95% interval", justify="right")
+    table.add_column("better")
+    for name, estimate in report.metrics.items():
+        measure = MEASURES[name]
+        if not (every or measure.headline):
+            continue
+        span = f"{estimate.low:.4g} to {estimate.high:.4g}" if estimate.low < estimate.high else ""
+        value = f"{estimate.value:.4g} {measure.unit}".strip()
+        table.add_row(name, value, span, "higher" if measure.higher else "lower")
+    return table
+
+
+def remarks(report: Report) -> list[str]:
+    """What a reader of the figures should know: samples, groups, leakage, classes the model lacks."""
+    lines = [
+        f"{task}: {n['samples']} samples in {n['groups']} groups"
+        + (f", {n['without_truth']} without truth left out" if n["without_truth"] else "")
+        for task, n in report.context["tasks"].items()
+    ]
+    if report.leakage:
+        lines.append(f"leakage: {report.leakage['text']}")
+    if report.context["classes_unknown_to_model"]:
+        lines.append(f"the model knows nothing of: {', '.join(report.context['classes_unknown_to_model'])}")
+    return lines
