@@ -19,7 +19,7 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: points (x, y) in data units, None a gap; `colour` is a class index, or -1 for the accent."""
+    """One line: points (x, y) in data units, None a gap; `colour` a class index, -1 accent, -2 ink."""
 
     name: str
     x: Sequence[float]
@@ -31,7 +31,7 @@ class Line:
 def css_colour(index: int) -> str:
     """Colour of a class on the page, pulled a little towards the ink so that yellow stands on white."""
     if index < 0:
-        return "var(--accent)"
+        return "var(--accent)" if index == -1 else "var(--ink)"
     r, g, b = class_colour(index)
     return f"color-mix(in srgb, rgb({r} {g} {b}) 80%, var(--ink))"
 
@@ -155,6 +155,29 @@ def number(value: float | None) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 100 else f"{value:.1f}"
+
+
+def interval_bars(rows: Sequence[tuple[str, float, float, float]], *, title: str, y_title: str) -> str:
+    """Shares as upright bars, each (name, value, low, high) with its interval as a thin line over it."""
+    frame = _Frame((0.0, float(len(rows))), (0.0, 1.0), False)
+    parts = [part for part in _grid(frame) if 'text-anchor="end"' in part]
+    for i, (name, value, low, high) in enumerate(rows):
+        (x1, y1), (x2, y2) = frame.at(i + 0.25, value), frame.at(i + 0.75, 0.0)
+        middle = (x1 + x2) / 2
+        top, bottom = frame.at(0, high)[1], frame.at(0, low)[1]
+        parts.append(
+            f'<rect class="bar" x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" '
+            f'rx="3"><title>{escape(name)}: {value:.3f}</title></rect>'
+            f'<line class="error" x1="{middle:.1f}" x2="{middle:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>'
+            f'<text class="tick" x="{middle:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">'
+            f"{escape(name)}</text>"
+            f'<text class="tick" x="{x2 - 2:.1f}" y="{y1 - 5:.1f}" text-anchor="end">{value:.2f}</text>'
+        )
+    parts.append(
+        f'<text class="title" x="12" y="{(TOP + HEIGHT - BOTTOM) / 2}" text-anchor="middle" '
+        f'transform="rotate(-90 12 {(TOP + HEIGHT - BOTTOM) / 2})">{escape(y_title)}</text>'
+    )
+    return _svg(WIDTH, HEIGHT, title, parts)
 
 
 def matrix(counts: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str], title: str) -> str:

@@ -202,7 +202,7 @@ def pictures(scores: Scores, predictor: AnyPredictor, dataset: Dataset, count: i
         least = scores.families[task].thresholds.get(task, 0.0)
         if isinstance(family, Detect):
             least = family.scene().best_threshold()
-            out[f"{task}.causes"] = cause_examples(scores, predictor, dataset, task, family.errors(), least)
+            out[f"{task}.causes"] = cause_examples(family, scores.ids[task], dataset, family.errors(), least)
         for name, picks in zip(("worst", "best"), extremes(scores, task, count), strict=True):
             out[f"{task}.{name}"] = pictures_of(scores, predictor, dataset, task, picks, least)
     return out

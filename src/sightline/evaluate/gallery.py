@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.core.records import Annotation, Record
-from sightline.core.results import Detections, Instances, Result
 from sightline.draw import draw_record, draw_result, fit_scale
+from sightline.draw.canvas import Canvas
+from sightline.draw.theme import ALERT, theme
 from sightline.evaluate.errors import CAUSES, MISSED, Errors
 from sightline.evaluate.metrics.detect import Detect, truth_marks
 from sightline.evaluate.scores import Scores
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from sightline.data.dataset import Dataset
 
 CELL_WH = (440, 330)
-CROP_WH = (230, 180)
+CROP_WH = (344, 270)
 LARGEST_SCALE = 6.0
 QUALITY = 82
-EXAMPLES = 4
+EXAMPLES = 5
+ERROR_LINE = 3
 
 Pixels = NDArray[np.uint8]
 
@@ -96,24 +98,16 @@ def _only(record: Record, task: str) -> Record:
 
 
 def cause_examples(
-    scores: Scores, predictor: AnyPredictor, dataset: Dataset, task: str, errors: Errors, least: float
+    family: Detect, ids: Sequence[str], dataset: Dataset, errors: Errors, least: float
 ) -> dict[str, list[Shown]]:
-    """The most confident errors of each cause, cut out: truth thin, what was said thick, missed in red."""
-    from sightline.evaluate.evaluation import predicted
-
-    family = scores.families[task]
-    assert isinstance(family, Detect)
-    chosen = {cause: _most_confident(family, errors, i, least) for i, cause in enumerate(CAUSES)}
-    numbers = sorted({number for rows in chosen.values() for number, _ in rows})
-    ids = [scores.ids[task][n] for n in numbers]
-    found = {s.id: (s.target, scores.renumbered(r[task])) for s, r in predicted(predictor, dataset, ids)}
-    out: dict[str, list[Shown]] = {}
-    for cause, rows in chosen.items():
-        out[cause] = []
-        for number, row in rows:
-            record, result = found[scores.ids[task][number]]
-            out[cause].append(_example(family, dataset, record, result, row, missed=cause == CAUSES[MISSED]))
-    return out
+    """The most confident errors of each cause (and the largest missed objects), cut out of their pictures."""
+    return {
+        cause: [
+            _example(family, dataset, dataset.record(ids[number]), row, missed=index == MISSED)
+            for number, row in _most_confident(family, errors, index, least)
+        ]
+        for index, cause in enumerate(CAUSES)
+    }
 
 
 def _most_confident(family: Detect, errors: Errors, cause: int, least: float) -> list[tuple[int, int]]:
@@ -135,46 +129,29 @@ def _most_confident(family: Detect, errors: Errors, cause: int, least: float) ->
     return list(seen.items())
 
 
-def _example(
-    family: Detect, dataset: Dataset, record: Record, result: Result, row: int, *, missed: bool
-) -> Shown:
-    """One error cut out of its picture."""
+def _example(family: Detect, dataset: Dataset, record: Record, row: int, *, missed: bool) -> Shown:
+    """One error cut out of its picture: the objects thin in their colours, the error thick in the alert's."""
     scene = family.scene()
     marks = scene.truths if missed else scene.dets
     x, y, width, height = marks.xywh[row].tolist()
+    label = int(marks.label[row])
     picture = _rgb(dataset.read(record))
-    region = _around((x, y, x + width, y + height), (picture.shape[1], picture.shape[0]))
-    x1, y1, x2, y2 = region
+    x1, y1, x2, y2 = _around((x, y, x + width, y + height), (picture.shape[1], picture.shape[0]))
+    around = tuple(
+        Annotation(a.label, box=(a.box[0] - x1, a.box[1] - y1, a.box[2] - x1, a.box[3] - y1))
+        for a in truth_marks(record, masks=family.task == "instances")
+        if a.box
+    )
     scale = min(LARGEST_SCALE, fit_scale((x2 - x1, y2 - y1), CROP_WH))
-    emphasis: list[int] = []
-    if missed:
-        first = int(np.searchsorted(scene.truths.picture, scene.truths.picture[row]))
-        emphasis = [row - first]
-    truths: tuple[Annotation, ...] = tuple(
-        replace(a, polygons=(), mask=None) for a in truth_marks(record, masks=family.task == "instances")
+    cut = np.ascontiguousarray(picture[y1:y2, x1:x2])
+    truth = replace(record, annotations=around)
+    canvas = Canvas(
+        draw_record(cut, truth, family.classes, emphasis=(), names=False, scale=scale), 1.0, theme(False)
     )
-    drawn = draw_record(
-        picture, replace(record, annotations=truths), family.classes, emphasis=emphasis, scale=scale
-    )
-    caption = family.classes[int(marks.label[row])]
-    if not missed and isinstance(result, (Detections, Instances)):
-        one = Detections(
-            np.array([[x, y, x + width, y + height]], np.float32),
-            marks.score[row : row + 1].astype(np.float32),
-            marks.label[row : row + 1],
-            family.classes,
-        )
-        drawn = _over(drawn, one, scale)
-        caption = f"{caption} {marks.score[row]:.2f}"
-    left, top = round(x1 * scale), round(y1 * scale)
-    cut = drawn[top : round(y2 * scale), left : round(x2 * scale)]
-    return Shown((data_uri(np.ascontiguousarray(cut)),), caption, record.id)
-
-
-def _over(drawn: Pixels, one: Detections, scale: float) -> Pixels:
-    """A detection on a picture that is already enlarged."""
-    moved = replace(one, boxes=one.boxes * np.float32(scale))
-    return draw_result(drawn, moved)
+    box = np.array([x - x1, y - y1, x + width - x1, y + height - y1]) * scale
+    canvas.box(box, ALERT, width=ERROR_LINE)
+    said = "" if missed else f" {marks.score[row]:.2f}"
+    return Shown((data_uri(canvas.pixels),), family.classes[label] + said, record.id)
 
 
 def _around(box: tuple[float, float, float, float], size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -195,6 +172,7 @@ def _rgb(picture: Any) -> Pixels:
 
 def data_uri(picture: Pixels) -> str:
     """A picture (H, W, 3) RGB as a JPEG inside a URI."""
-    done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    assert done
+    # Without colour subsampling: thin bright lines would turn dark.
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY, *sampling])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

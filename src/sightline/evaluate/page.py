@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightline.evaluate.bootstrap import Estimate
-from sightline.evaluate.charts import Line, css_colour, line_chart, matrix, number, whisker
+from sightline.evaluate.charts import Line, css_colour, interval_bars, line_chart, matrix, number, whisker
 from sightline.evaluate.metrics import MEASURES
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ CAUSE_TEXT = {
     "missed": "object without an answer",
 }
 CURVES_MOST = 12
+Figures = dict[str, Estimate]
 MATRIX_MOST = 60
 
 
@@ -57,7 +58,7 @@ def _section(report: Report, task: str) -> dict[str, Any]:
         "n": report.context["tasks"][task],
         "tiles": [_tile(n, e) for n, e in figures.items() if MEASURES[n].headline],
         "figures": [_tile(n, e) for n, e in figures.items()],
-        "charts": [chart for make in _CHARTS.get(task, ()) if (chart := make(details))],
+        "charts": [chart for make in _CHARTS.get(task, ()) if (chart := make(details, figures))],
         "classes": _class_table(details.get("classes", [])),
         "causes": _causes(details.get("errors"), report.pictures.get(f"{task}.causes", {})),
         "worst": report.pictures.get(f"{task}.worst", []),
@@ -129,11 +130,13 @@ def _causes(errors: dict[str, Any] | None, examples: dict[str, Any]) -> dict[str
     }
 
 
-def _chart(title: str, note: str, svg: str, legend: list[tuple[str, str]] | None = None) -> dict[str, Any]:
+def _chart(
+    title: str, note: str, svg: str, legend: list[tuple[str, str, bool]] | None = None
+) -> dict[str, Any]:
     return {"title": title, "note": note, "svg": svg, "legend": legend or []}
 
 
-def _curves(details: dict[str, Any]) -> dict[str, Any]:
+def _curves(details: dict[str, Any], figures: Figures) -> dict[str, Any]:
     """Precision against recall at IoU 0.5, a line a class."""
     curves = details["curves"]
     names = [row["class"] for row in details["classes"]]
@@ -142,17 +145,17 @@ def _curves(details: dict[str, Any]) -> dict[str, Any]:
     for at, dashed in (("p50", False), ("p75", True)) if curves else ():
         mean = [sum(values) / len(curves) for values in zip(*(c[at] for c in curves), strict=True)]
         lines.append(
-            Line(f"all classes, IoU {'0.75' if dashed else '0.50'}", details["recalls"], mean, -1, dashed)
+            Line(f"all classes, IoU {'0.75' if dashed else '0.50'}", details["recalls"], mean, -2, dashed)
         )
     svg = line_chart(lines, title="Precision by recall", x_title="recall", y_title="precision")
-    legend = [(line.name, css_colour(line.colour)) for line in lines]
+    legend = [(line.name, css_colour(line.colour), line.dashed) for line in lines]
     note = "At IoU 0.50 a class; over all classes also at 0.75, dashed."
     if len(curves) > CURVES_MOST:
         note += f" The {CURVES_MOST} best of {len(curves)} classes are drawn."
     return _chart("Precision and recall", note, svg, legend)
 
 
-def _threshold(details: dict[str, Any]) -> dict[str, Any]:
+def _threshold(details: dict[str, Any], figures: Figures) -> dict[str, Any]:
     """F1 by score threshold."""
     line = Line("F1", details["f1"]["score"], details["f1"]["f1"])
     best = details["threshold"]
@@ -167,7 +170,20 @@ def _threshold(details: dict[str, Any]) -> dict[str, Any]:
     return _chart("Where to put the threshold", note, svg)
 
 
-def _reliability(details: dict[str, Any]) -> dict[str, Any]:
+def _sizes(details: dict[str, Any], figures: Figures) -> dict[str, Any] | None:
+    """AP by size of object."""
+    rows = []
+    for name, estimate in figures.items():
+        size = name.partition(".map_")[2]
+        if size:
+            rows.append((size, estimate.value, estimate.low, estimate.high))
+    if not rows:
+        return None
+    svg = interval_bars(rows, title="Average precision by size", y_title="AP, IoU 0.50 to 0.95")
+    return _chart("By size of object", "Under 32 × 32, up to 96 × 96, and above, in square pixels.", svg)
+
+
+def _reliability(details: dict[str, Any], figures: Figures) -> dict[str, Any]:
     """Accuracy against score, in bins."""
     table = details["reliability"]
     bins = len(table["n"])
@@ -184,7 +200,7 @@ def _reliability(details: dict[str, Any]) -> dict[str, Any]:
     return _chart("Calibration", note, svg)
 
 
-def _confusion(details: dict[str, Any]) -> dict[str, Any] | None:
+def _confusion(details: dict[str, Any], figures: Figures) -> dict[str, Any] | None:
     """Confusion matrix, unless there are too many classes to see one."""
     counts = details["confusion"]
     names = [row["class"] for row in details["classes"]]
@@ -197,7 +213,7 @@ def _confusion(details: dict[str, Any]) -> dict[str, Any] | None:
     return _chart("Confusion", "Percent of each row; point at a cell for its count.", svg)
 
 
-def _within(details: dict[str, Any]) -> dict[str, Any]:
+def _within(details: dict[str, Any], figures: Figures) -> dict[str, Any]:
     """Share of points within each distance."""
     line = Line("within", details["within"]["px"], details["within"]["share"])
     svg = line_chart(
@@ -211,7 +227,7 @@ def _within(details: dict[str, Any]) -> dict[str, Any]:
     return _chart("How near the answers are", "Of all points in sight; a miss is within nothing.", svg)
 
 
-def _sight(details: dict[str, Any]) -> dict[str, Any]:
+def _sight(details: dict[str, Any], figures: Figures) -> dict[str, Any]:
     """Seen and hidden against answered and silent."""
     n = details["sight"]
     counts = [[n["seen_answered"], n["seen_missed"]], [n["hidden_answered"], n["hidden_silent"]]]
@@ -219,7 +235,7 @@ def _sight(details: dict[str, Any]) -> dict[str, Any]:
     return _chart("In sight or hidden", "Percent of each row; point at a cell for its count.", svg)
 
 
-def _distance(details: dict[str, Any]) -> dict[str, Any] | None:
+def _distance(details: dict[str, Any], figures: Figures) -> dict[str, Any] | None:
     """Relative error by true distance."""
     table = details["distance"]
     known = [i for i, n in enumerate(table["n"]) if n]
@@ -241,11 +257,11 @@ def _distance(details: dict[str, Any]) -> dict[str, Any] | None:
     return _chart("Error by distance", "Mean of |error| / true distance.", svg)
 
 
-_Maker = Callable[[dict[str, Any]], dict[str, Any] | None]
+_Maker = Callable[[dict[str, Any], Figures], dict[str, Any] | None]
 _CHARTS: dict[str, tuple[_Maker, ...]] = {
     "classify": (_confusion, _reliability),
-    "detect": (_curves, _threshold),
-    "instances": (_curves, _threshold),
+    "detect": (_curves, _sizes, _threshold),
+    "instances": (_curves, _sizes, _threshold),
     "segment": (_confusion,),
     "locate": (_within, _sight),
     "depth": (_distance,),
