@@ -23,8 +23,8 @@ class TestDetr(ModelContract):
         "heads": 4,
         "stuff": ("ground",),
     }
-    steps = 300
-    rate = 1e-3
+    steps = 150
+    rate = 1.5e-3
 
 
 def test_rows_of_one_stuff_class_are_one_segment() -> None:

@@ -33,6 +33,7 @@ MODELS: dict[str, str] = {
     "segdepth": "sightline.models.segdepth:build",
     "rgbd": "sightline.models.rgbd:build",
     "detr": "sightline.models.detr:build",
+    "maskrcnn": "sightline.models.maskrcnn:build",
     "yolo-n": "sightline.models.yolo:build",
     "yolo-s": "sightline.models.yolo:build",
     "yolo-m": "sightline.models.yolo:build",

@@ -214,9 +214,10 @@ def mask_logits(mask: Tensor, pixels: Tensor) -> Tensor:
 
 def mask_terms(logits: Tensor, panoptic: Tensor, rows: Tensor) -> Tensors:
     """Terms () of masks (M, h, w) that answer for the segments `rows` (M,) of a map (H, W), -1 void."""
-    small = F.interpolate(panoptic[None, None].float(), size=logits.shape[-2:], mode="nearest")[0, 0]
-    known = (small >= 0).flatten().float()
-    truth = (small == rows[:, None, None]).flatten(1).float()
+    # Shares of each cell, not a sample of it: that would shift every edge by part of a cell.
+    shares = torch.cat([(panoptic == rows[:, None, None]), (panoptic >= 0)[None]]).float()
+    small = F.interpolate(shares[None], size=logits.shape[-2:], mode="area")[0].flatten(1)
+    truth, known = small[:-1], small[-1]
     flat = logits.float().flatten(1)
     share = 1 / max(1, len(rows))
     each = F.binary_cross_entropy_with_logits(flat, truth, reduction="none") * known
@@ -224,7 +225,7 @@ def mask_terms(logits: Tensor, panoptic: Tensor, rows: Tensor) -> Tensors:
     meet = (guess * truth).sum(1)
     overlap = (2 * meet + 1) / (guess.sum(1) + truth.sum(1) + 1)
     # A segment that is all void (its map does not show it) has nothing to teach.
-    shown = truth.any(1).float() * share
+    shown = (truth > 0).any(1).float() * share
     return {
         "mask": MASK * (each.sum(1) / known.sum().clamp_min(1) * shown).sum(),
         "dice": DICE * ((1 - overlap) * shown).sum(),
