@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -98,6 +99,19 @@ class FrameReader:
 
 
 _readers: threading.local = threading.local()
+_left: list[object] = []
+
+
+def _leave_to_parent() -> None:
+    """A forked child shares the parent's file positions and lacks its decoder threads.
+
+    It opens its own readers; those of the parent are kept, since closing them would wait for such threads.
+    """
+    _left.append(_readers.__dict__.pop("open", None))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def read_frame(path: Path, index: int) -> Frame:

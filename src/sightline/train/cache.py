@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -46,12 +47,15 @@ class Cache:
         self._index[:, 0] = -1
         self._index[-1] = 0
         self._lock = torch.multiprocessing.get_context("fork").Lock()
-        self._file = self._memory = None
+        self._file: int | None = None
+        self._memory: mmap.mmap | None = None
         if folder is None:
             self._memory = mmap.mmap(-1, max(self.limit, 1))
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=folder, prefix=".cache.")  # noqa: SIM115
+            self._file, name = tempfile.mkstemp(dir=folder, prefix=".cache.")
+            Path(name).unlink()
+            weakref.finalize(self, os.close, self._file)
 
     @property
     def used_bytes(self) -> int:
@@ -70,8 +74,10 @@ class Cache:
         size = height * width * 3
         if self._memory is not None:
             flat = np.frombuffer(self._memory, np.uint8, size, offset)
+            flat.flags.writeable = False
         else:
-            data = os.pread(self._file.fileno(), size, offset)  # type: ignore[union-attr]
+            assert self._file is not None
+            data = os.pread(self._file, size, offset)
             if len(data) < size:
                 return None
             flat = np.frombuffer(data, np.uint8)
@@ -97,7 +103,8 @@ class Cache:
             view[:] = picture.reshape(-1)
             return True
         try:
-            return os.pwrite(self._file.fileno(), picture.data, start) == picture.nbytes  # type: ignore[union-attr]
+            assert self._file is not None
+            return os.pwrite(self._file, picture.data, start) == picture.nbytes
         except OSError:  # the disk is full: go on without
             return False
 

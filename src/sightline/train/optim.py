@@ -81,9 +81,10 @@ def backbone_rates(model: Model, section: TrainSection) -> dict[int, float]:
 def backbone_layers(backbone: nn.Module) -> list[list[nn.Parameter]]:
     """Parameters of each layer from input to output: children in order, each block of a sequence apart."""
     layers: list[list[nn.Parameter]] = [list(backbone.parameters(recurse=False))]
+    sequences = nn.Sequential | nn.ModuleList
     for child in backbone.children():
-        blocks = list(child.children()) if isinstance(child, nn.Sequential | nn.ModuleList) else [child]
-        layers += [list(block.parameters()) for block in blocks]
+        whole = isinstance(backbone, sequences) or not isinstance(child, sequences)
+        layers += [list(block.parameters()) for block in ([child] if whole else child.children())]
     return [layer for layer in layers if layer]
 
 
