@@ -148,7 +148,7 @@ def _audit(problem: Problem, dataset: Dataset, places: Places) -> None:
     found = audit(dataset)
     with folder_written_whole(places.audit, replace=True) as part:
         write_json(part / "audit.json", found.to_json())
-        write_text(part / "audit.html", found.to_html())
+        write_text(part / "audit.html", found.to_html(dataset))
     standing = [finding for finding in found.errors if finding.kind not in problem.data.accept]
     if standing:
         kinds = sorted({finding.kind for finding in standing})

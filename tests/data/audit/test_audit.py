@@ -14,7 +14,7 @@ from sightline.core.records import Annotation, Record, Rle
 from sightline.data.audit import Audit, audit
 from sightline.data.audit.facts import media_facts
 from sightline.data.ledger import Ledger
-from sightline.data.split import Split
+from sightline.data.split import Split, make_split
 
 SIZE = (96, 72)
 GOOD = (10.0, 10.0, 40.0, 40.0)
@@ -291,20 +291,63 @@ def test_the_page_is_one_file_with_thumbnails_and_no_unescaped_names(tmp_path: P
     assert "Mark leaves the picture" in found.to_html(), "also without pictures"
 
 
-def test_the_frames_of_a_video_are_read_and_one_behind_its_end_is_an_error(tmp_path: Path) -> None:
+def video(seeds: list[int]) -> bytes:
+    """A video with one texture a frame, each a key frame, so that equal textures decode alike."""
+    import io
+
     import av
 
-    source = tmp_path / "source"
-    source.mkdir()
-    with av.open(str(source / "v.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream(
+            "libx264", rate=25, options={"g": "1", "qp": "0", "preset": "ultrafast"}
+        )
         stream.width, stream.height, stream.pix_fmt = 96, 72, "yuv420p"
-        for seed in range(6):
-            picture = av.VideoFrame.from_ndarray(texture(seed), format="rgb24")
-            container.mux(stream.encode(picture))
+        for seed in seeds:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(texture(seed), format="rgb24")))
         container.mux(stream.encode())
-    content = (source / "v.mp4").read_bytes()
-    rows = [Record(f"v.mp4#{i}", "v.mp4", SIZE, (Annotation(0, GOOD),), frame=i) for i in range(8)]
-    found = audited(tmp_path, rows, pictures={"v.mp4": content})
+    return file.getvalue()
+
+
+def frames(name: str, count: int) -> list[Record]:
+    return [
+        Record(f"{name}#{i}", name, SIZE, (Annotation(0, GOOD),), frame=i, group=name) for i in range(count)
+    ]
+
+
+def test_the_frames_of_a_video_are_read_and_one_behind_its_end_is_an_error(tmp_path: Path) -> None:
+    found = audited(tmp_path, frames("v.mp4", 8), pictures={"v.mp4": video([1] * 6)})
     assert [f.records[0] for f in found.of("missing-frame")] == ["v.mp4#6", "v.mp4#7"]
     assert not found.of("exact-copies") and not found.of("near-copies"), "frames of one video are no copies"
+
+
+def test_a_copied_video_is_found_and_one_that_shares_a_title_or_a_camera_is_not(tmp_path: Path) -> None:
+    seeds = list(range(1, 9))
+    pictures: dict[str, Any] = {
+        "a.mp4": video(seeds),
+        "copy.mp4": video(seeds),
+        "title.mp4": video([1, *range(20, 27)]),
+    }
+    rows = [row for name in pictures for row in frames(name, 8)]
+    found = audited(tmp_path, rows, pictures=pictures)
+    copies = found.of("exact-copies")
+    assert len(copies) == 8
+    assert {i.split("#")[0] for f in copies[1:] for i in f.records} == {"a.mp4", "copy.mp4"}
+
+
+def test_videos_of_one_fixed_camera_are_not_copies_of_one_another(tmp_path: Path) -> None:
+    def scene(seed: int) -> Any:
+        picture = texture(5)
+        cv2.circle(picture, (10 + 9 * seed, 30), 3, (255, 255, 255), -1)
+        return picture
+
+    rows = [
+        Record(f"{v}/{i}.png", f"{v}/{i}.png", SIZE, (Annotation(0, GOOD),), frame=i, group=v)
+        for v in "abcd"
+        for i in range(2)
+    ]
+    pictures = {r.media: scene(n) for n, r in enumerate(rows)}
+    dataset = make_dataset(tmp_path, rows, pictures=pictures)
+    found = audit(dataset)
+    assert not [f for f in found.findings if "cop" in f.kind or f.kind == "labels-disagree"]
+    assert set(make_split(dataset).counts()) == {"train", "val", "test"}
