@@ -17,7 +17,7 @@ from sightline.data.fetch import fetch_reading
 from sightline.data.fetch_http import FetchLimits
 from sightline.data.grouping import group_names
 from sightline.data.importing_table import JudgedTables
-from sightline.data.judging import Desk, Progress, judged, note_addresses
+from sightline.data.judging import NO_PICTURE, Desk, Progress, judged, note_addresses
 from sightline.data.ledger import Ledger
 from sightline.data.media_store import MediaMode
 from sightline.data.reading import Reading, ReadOptions
@@ -159,7 +159,8 @@ def _rounded_up(share: float) -> float:
 
 
 def _first_reason(ledger: Ledger) -> str:
-    dropped = {key: places for key, places in ledger.reasons().items() if key[1] == "dropped"}
+    told = ledger.reasons().items()
+    dropped = {key: places for key, places in told if key[1] == "dropped" and key[2] != NO_PICTURE}
     if not dropped:
         return "the source names no picture"
     (_, _, reason), places = max(dropped.items(), key=lambda item: len(item[1]))

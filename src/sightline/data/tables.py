@@ -13,7 +13,9 @@ import numpy as np
 from sightline.core.errors import DatasetError
 from sightline.core.records import EMPTY, Annotation, Record, Rle
 from sightline.data.checks import admit
+from sightline.data.dataset import MEDIA
 from sightline.data.ledger import Ledger
+from sightline.data.media_store import Found
 from sightline.data.reading import Reading, ReadOptions
 from sightline.data.writing import write_dataset
 
@@ -106,16 +108,26 @@ def from_pandas(
     records = _records(frame, {name: i for i, name in enumerate(names)}, options, ledger)
     kept = _with_absent(records, base, absent, ledger)
     ledger.note(f"made by hand from {base.fingerprint}")
-    reading = Reading(names, kept, base.media_path("x").parent, made={})
+    bare = base.header["media"]["mode"] == "none"
     return write_dataset(
         out,
-        reading,
+        Reading(names, kept, Path(base.header["media"]["root"]) if bare else base.root / MEDIA),
         ledger,
-        media=media,
+        media="none" if bare else media,
+        found=_found(base),
         parent=base.fingerprint,
-        source={"format": "pandas"},
+        source={**base.header["source"], "made": "by hand from the parent"},
         replace=replace,
     )
+
+
+def _found(base: Dataset) -> dict[str, Found]:
+    """What is known of the base's media, so that the new fingerprint covers them as the old one did."""
+    size = (0, 0)  # not asked for when a dataset is written
+    return {
+        row["name"]: Found(base.media_path(row["name"]).resolve(), row["bytes"], row["digest"], size, size, 1)
+        for row in base.media().to_pylist()
+    }
 
 
 def _with_absent(

@@ -1,4 +1,4 @@
-"""What a format writes it reads back: the same marks on the same pictures, and the rest told in the ledger."""
+"""What a format writes it reads back: the same marks on the same pictures, the rest told in the ledger."""
 
 from __future__ import annotations
 
