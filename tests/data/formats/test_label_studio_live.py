@@ -48,7 +48,7 @@ def facts(found: Read) -> list[Any]:
     out = []
     for record in found.records:
         for a in record.annotations:
-            shape = a.box or a.point or ()
+            shape = (a.box if a.kind == "box" else a.point) or ()  # the import gives outlines their hull
             rings = [np.round(r, 5).tolist() for r in a.polygons]
             size = a.mask.decode().sum() if a.mask else 0
             key = (Path(record.media).name.replace(" ", "_"), record.frame, found.classes[a.label], a.kind)
