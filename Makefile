@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LABEL_STUDIO := .venv-label-studio/bin/label-studio
 # Bytecode is compiled at installation, so that no command pays for it at its first start.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -24,8 +25,13 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
-test-all: $(READY)
-	$(BIN)/python -m pytest -m 'slow or not slow' --timeout 3600
+test-all: $(READY) $(LABEL_STUDIO)
+	SIGHTLINE_LABEL_STUDIO=$(CURDIR)/$(LABEL_STUDIO) $(BIN)/python -m pytest -m 'slow or not slow' --timeout 3600
+
+# The real server of the slow tests, in an environment of its own.
+$(LABEL_STUDIO): | $(READY)
+	@test -x .venv-label-studio/bin/python || $(PYTHON) -m venv .venv-label-studio
+	VIRTUAL_ENV=$(CURDIR)/.venv-label-studio $(BIN)/uv pip install --quiet 'label-studio==1.23.*'
 
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks
@@ -47,4 +53,4 @@ docs: $(READY)
 	$(BIN)/python -m pytest tests/test_docs.py
 
 clean:
-	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-label-studio demo build dist .mypy_cache .ruff_cache .pytest_cache

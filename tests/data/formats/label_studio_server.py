@@ -104,8 +104,8 @@ class Client:
 class Server:
     """Starts label-studio in a folder of its own; use it as a context."""
 
-    def __init__(self, program: str, folder: Path) -> None:
-        self.program, self.folder, self.port = program, folder, free_port()
+    def __init__(self, program: str, folder: Path, **settings: str) -> None:
+        self.program, self.folder, self.settings, self.port = program, folder, settings, free_port()
         self.base = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -120,7 +120,9 @@ class Server:
         words = [self.program, "start", "--no-browser", "--internal-host", "127.0.0.1"]
         words += ["--port", str(self.port), "--username", "first@example.org", "--password", PASSWORD]
         with (self.folder / "server.log").open("wb") as log:
-            self.process = subprocess.Popen(words, env=os.environ | quiet, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                words, env=os.environ | quiet | self.settings, stdout=log, stderr=log
+            )
         end = time.monotonic() + STARTS_WITHIN_S
         while time.monotonic() < end:
             try:

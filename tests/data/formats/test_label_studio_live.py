@@ -19,6 +19,9 @@ from sightline.core.geometry import fill_polygons
 from sightline.core.records import Annotation
 from sightline.data.formats import label_studio, label_studio_rle
 from sightline.data.importing import import_dataset
+from sightline.data.reading import ReadOptions
+
+FIXTURES = Path(__file__).parent / "label_studio"
 
 pytestmark = pytest.mark.slow
 
@@ -39,8 +42,34 @@ def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     program = find_program()
     if program is None:
         pytest.skip("no label-studio: set SIGHTLINE_LABEL_STUDIO to the program")
-    with Server(program, tmp_path_factory.mktemp("label_studio")) as server:
+    folder = tmp_path_factory.mktemp("label_studio")
+    fixture = FIXTURES / "polygon"
+    first, _ = import_dataset(fixture / "export.json", folder / "first", **here(fixture))
+    label_studio.write(first, folder / "served")
+    settings = {
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(folder / "served"),
+    }
+    with Server(program, folder, **settings) as server:
         yield server.user()
+
+
+def here(fixture: Path) -> dict[str, Any]:
+    return {"options": ReadOptions(media=fixture / "media")}
+
+
+def test_pictures_of_tasks_written_by_us_are_shown_by_the_server(
+    owner: Client, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    served = next(tmp_path_factory.getbasetemp().glob("label_studio*/served")).resolve()
+    project = owner.new_project("served", (served / "label_config.xml").read_text())
+    storage = {"project": project, "path": str(served / "media"), "use_blob_urls": True}
+    owner.api("POST", "/api/storages/localfiles", storage)
+    owner.api("POST", f"/api/projects/{project}/import", json.loads((served / "tasks.json").read_text()))
+    (task,) = owner.tasks(project)
+    assert (
+        owner.raw("GET", task["data"]["image"]) == (FIXTURES / "polygon" / "media" / "leaf.png").read_bytes()
+    )
 
 
 def facts(found: Read) -> list[Any]:
@@ -81,7 +110,7 @@ def test_annotations_made_through_the_api_come_in_as_they_were_made(
         )
         assert drawn is not None
         np.testing.assert_array_equal(drawn > 0, cases.brush_mask())
-    fixture = Path(__file__).parent / "label_studio" / control
+    fixture = FIXTURES / control
     kept = read(label_studio, fixture / "export.json", media=fixture / "media")
     if control != "rectangle":  # its fixture holds more than one annotator
         assert facts(found) == facts(kept)
@@ -94,7 +123,7 @@ def test_tasks_written_by_us_are_taken_corrected_and_read_again(
     owner: Client, tmp_path: Path, control: str
 ) -> None:
     """Our tasks and configuration make a project; an annotator accepts all and adds one; nothing is lost."""
-    fixture = Path(__file__).parent / "label_studio" / control
+    fixture = FIXTURES / control
     first, _ = import_dataset(fixture / "export.json", tmp_path / "first", drop_limit=1.0, **here(fixture))
     ledger = label_studio.write(first, tmp_path / "out")
     assert ledger.dropped["annotation"] == 0
@@ -114,12 +143,6 @@ def test_tasks_written_by_us_are_taken_corrected_and_read_again(
     before = Read(again.reading, [*first.records], ledger)
     before.reading.classes = first.classes
     assert [f for f in facts(again) if f[-1]] == [f for f in facts(before) if f[-1]]
-
-
-def here(fixture: Path) -> dict[str, Any]:
-    from sightline.data.reading import ReadOptions
-
-    return {"options": ReadOptions(media=fixture / "media")}
 
 
 def test_a_turned_rectangle_lies_on_the_painted_pixels_that_the_server_gives_back(
