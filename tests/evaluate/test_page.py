@@ -103,7 +103,7 @@ def test_charts_are_well_formed_and_escape_names(count: int) -> None:
         matrix(counts, names, names, "a & b"),
         line_chart([Line("<x>", [0, 0.5, 1], [0.1, None, 0.9])], title="t", x_title="<", y_title="&"),
         interval_bars([("<s>", 0.5, 0.4, 0.6)], title="t", y_title="y"),
-        whisker(0.5, 0.4, 0.6, (0, 1)),
     ]
+    assert ElementTree.fromstring(whisker(0.5, 0.4, 0.6, (0, 1)))[1].get("style") == "left:50.0%"
     for svg in drawn:
         assert ElementTree.fromstring(svg).tag == "svg"

@@ -154,7 +154,7 @@ def number(value: float | None) -> str:
         return "–"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 100 else f"{value:.1f}"
+    return f"{value:.{3 if abs(value) < 100 else 1}f}".rstrip("0").rstrip(".")
 
 
 def interval_bars(rows: Sequence[tuple[str, float, float, float]], *, title: str, y_title: str) -> str:
@@ -182,7 +182,15 @@ def interval_bars(rows: Sequence[tuple[str, float, float, float]], *, title: str
 
 def matrix(counts: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str], title: str) -> str:
     """A confusion matrix, each cell as dark as its share of the row; shares are written where they fit."""
-    cell = 44 if len(rows) <= 8 else 30 if len(rows) <= CELL_TEXT_MOST else max(4, 420 // len(rows))
+    cell = (
+        62
+        if len(rows) <= 4
+        else 44
+        if len(rows) <= 8
+        else 30
+        if len(rows) <= CELL_TEXT_MOST
+        else max(4, 420 // len(rows))
+    )
     room = 8 + 7 * min(LABEL_CHARS, max(len(name) for name in [*rows, *columns]))
     named = cell >= 12
     left, top = (room + 20, room + 20) if named else (24, 24)
@@ -246,21 +254,16 @@ def _percent(share: float) -> str:
 
 
 def whisker(value: float, low: float, high: float, ends: Range) -> str:
-    """A thin strip that shows where a figure and its interval stand between two ends."""
-    span = ends[1] - ends[0]
+    """A thin strip (HTML, as wide as its place) that shows a figure and its interval between two ends."""
 
     def at(v: float) -> float:
-        return 2 + 196 * min(max((v - ends[0]) / span, 0.0), 1.0)
+        return 100 * min(max((v - ends[0]) / (ends[1] - ends[0]), 0.0), 1.0)
 
-    return _svg(
-        200,
-        14,
-        f"{number(value)}, 95% interval {number(low)} to {number(high)}",
-        [
-            '<line class="track" x1="2" x2="198" y1="7" y2="7"/>',
-            f'<line class="span" x1="{at(low):.1f}" x2="{max(at(high), at(low) + 1):.1f}" y1="7" y2="7"/>',
-            f'<circle class="dot" cx="{at(value):.1f}" cy="7" r="4"/>',
-        ],
+    label = f"{number(value)}, 95% interval {number(low)} to {number(high)}"
+    return (
+        f'<div class="whisker" role="img" aria-label="{label}">'
+        f'<i style="left:{at(low):.1f}%;width:{at(high) - at(low):.1f}%"></i>'
+        f'<b style="left:{at(value):.1f}%"></b></div>'
     )
 
 

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.core.records import Annotation, Record
+from sightline.core.results import Points
 from sightline.draw import draw_record, draw_result, fit_scale
 from sightline.draw.canvas import Canvas
 from sightline.draw.theme import ALERT, theme
 from sightline.evaluate.errors import CAUSES, MISSED, Errors
 from sightline.evaluate.metrics.detect import Detect, truth_marks
+from sightline.evaluate.metrics.segment import truth_map
 from sightline.evaluate.scores import Scores
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ LARGEST_SCALE = 6.0
 QUALITY = 82
 EXAMPLES = 5
 ERROR_LINE = 3
+ZOOM = 4.0
 
 Pixels = NDArray[np.uint8]
 
@@ -72,12 +75,46 @@ def pictures_of(
     for pick, (sample, results) in zip(picks, found, strict=True):
         record = sample.target
         picture = _rgb(dataset.read(record))
+        result = scores.renumbered(results[task])
+        if isinstance(result, Points):
+            picture, record, result = _zoomed(picture, record, result)
         scale = min(LARGEST_SCALE, fit_scale((picture.shape[1], picture.shape[0]), CELL_WH))
-        maps = {task: dataset.read_map(record, task)} if task in record.maps else {}
+        maps = _maps(record, dataset, task, picture.shape[:2], scores.classes)
         truth = draw_record(picture, _only(record, task), scores.classes, maps=maps, scale=scale)
-        said = draw_result(picture, scores.renumbered(results[task]), min_score=least, scale=scale)
+        said = draw_result(picture, result, min_score=least, scale=scale)
         out.append(Shown((data_uri(truth), data_uri(said)), pick.caption, pick.id))
     return out
+
+
+def _zoomed(picture: Pixels, record: Record, result: Points) -> tuple[Pixels, Record, Points]:
+    """The part of a frame around its points and their answers, a quarter of its width at least."""
+    places = [np.array(a.point) for a in record.annotations if a.point is not None and a.visible]
+    places += list(result.points)
+    width, height = picture.shape[1], picture.shape[0]
+    low = np.clip(np.min(places, axis=0), 0, (width, height))
+    high = np.clip(np.max(places, axis=0), 0, (width, height))
+    side = max(width / ZOOM, 1.6 * float((high - low).max() * 1.4))
+    middle_x, middle_y = (low + high) / 2
+    wide, tall = min(side, width), min(side * height / width, height)
+    x1 = int(min(max(0.0, middle_x - wide / 2), width - wide))
+    y1 = int(min(max(0.0, middle_y - tall / 2), height - tall))
+    cut = np.ascontiguousarray(picture[y1 : y1 + int(tall), x1 : x1 + int(wide)])
+    marks = tuple(
+        replace(a, point=(a.point[0] - x1, a.point[1] - y1)) if a.point is not None else a
+        for a in record.annotations
+    )
+    moved = replace(result, points=result.points - np.array([x1, y1], np.float32))
+    return cut, replace(record, annotations=marks), moved
+
+
+def _maps(
+    record: Record, dataset: Dataset, task: str, shape_hw: tuple[int, ...], classes: Sequence[str]
+) -> dict[str, Any]:
+    """The dense truth of a record for a task, as it was measured against."""
+    if task == "segment":
+        truth = truth_map(record, dataset.read_map, shape_hw, classes)
+        return {} if truth is None else {task: truth}
+    return {task: dataset.read_map(record, task)} if task in record.maps else {}
 
 
 def _only(record: Record, task: str) -> Record:
@@ -87,13 +124,10 @@ def _only(record: Record, task: str) -> Record:
         "detect": ("box", "polygon", "mask"),
         "locate": ("point",),
         "instances": ("polygon", "mask"),
-        "segment": ("polygon", "mask"),
     }.get(task, ())
     marks = tuple(a for a in record.annotations if a.kind in kinds)
     if task == "detect":
         marks = tuple(replace(a, polygons=(), mask=None) for a in marks)
-    if task == "segment" and "segment" in record.maps:
-        marks = ()
     return replace(record, annotations=marks)
 
 

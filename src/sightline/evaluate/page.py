@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightline.evaluate.bootstrap import Estimate
-from sightline.evaluate.charts import Line, css_colour, interval_bars, line_chart, matrix, number, whisker
+from sightline.evaluate.charts import (
+    Line,
+    css_colour,
+    interval_bars,
+    line_chart,
+    matrix,
+    number,
+    short,
+    whisker,
+)
 from sightline.evaluate.metrics import MEASURES
 
 if TYPE_CHECKING:
@@ -31,6 +40,7 @@ CAUSE_TEXT = {
     "missed": "object without an answer",
 }
 CURVES_MOST = 12
+BARS_MOST = 8
 Figures = dict[str, Estimate]
 MATRIX_MOST = 60
 
@@ -86,7 +96,8 @@ def _class_table(rows: list[dict[str, Any]]) -> dict[str, Any]:
     if not rows:
         return {}
     columns = [c for c in rows[0] if c not in ("class", "n") and not c.endswith(("_low", "_high"))]
-    lead = next((c for c in columns if isinstance(rows[0][c], float)), columns[0])
+    shares = [c for c in columns if all(r[c] is None or _is_share(r[c]) for r in rows)]
+    lead = shares[0] if shares else columns[0]
     body = []
     for index, row in enumerate(rows):
         cells = []
@@ -95,10 +106,14 @@ def _class_table(rows: list[dict[str, Any]]) -> dict[str, Any]:
             low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
             spread = f"{number(low)} – {number(high)}" if low is not None and high is not None else ""
             cells.append({"text": value if isinstance(value, str) else _three(value), "spread": spread})
-        share = row[lead] if isinstance(row[lead], float) and 0 <= row[lead] <= 1 else 0.0
+        share = row[lead] if shares and row[lead] is not None and row[lead] == row[lead] else 0.0
         entry = {"name": row["class"], "n": f"{row['n']:,}", "cells": cells, "share": 100 * share}
         body.append(entry | {"colour": css_colour(index)})
     return {"columns": [c.replace("_", " ") for c in columns], "rows": body, "lead": lead}
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, float) and not value < 0 and not value > 1
 
 
 def _three(value: float | None) -> str:
@@ -213,6 +228,19 @@ def _confusion(details: dict[str, Any], figures: Figures) -> dict[str, Any] | No
     return _chart("Confusion", "Percent of each row; point at a cell for its count.", svg)
 
 
+def _class_bars(details: dict[str, Any], figures: Figures) -> dict[str, Any] | None:
+    """IoU of each class with its interval, while they fit."""
+    rows = [
+        (short(r["class"]), r["iou"], r.get("iou_low") or r["iou"], r.get("iou_high") or r["iou"])
+        for r in details["classes"]
+        if r["n"]
+    ]
+    if not 0 < len(rows) <= BARS_MOST:
+        return None
+    svg = interval_bars(rows, title="IoU by class", y_title="intersection over union")
+    return _chart("By class", "Intersection over union, with its interval.", svg)
+
+
 def _within(details: dict[str, Any], figures: Figures) -> dict[str, Any]:
     """Share of points within each distance."""
     line = Line("within", details["within"]["px"], details["within"]["share"])
@@ -262,7 +290,7 @@ _CHARTS: dict[str, tuple[_Maker, ...]] = {
     "classify": (_confusion, _reliability),
     "detect": (_curves, _sizes, _threshold),
     "instances": (_curves, _sizes, _threshold),
-    "segment": (_confusion,),
+    "segment": (_confusion, _class_bars),
     "locate": (_within, _sight),
     "depth": (_distance,),
 }
