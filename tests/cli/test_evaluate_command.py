@@ -34,7 +34,7 @@ def test_evaluate_prints_headlines_with_intervals_and_writes_the_page(
     words = ("--split", "mine", "--out", out, "--bootstrap", 20, "--gallery", 1)
     assert run("evaluate", tmp_path / "model", dataset.root, *words) == 0
     said = capsys.readouterr().out
-    assert "detect.map50" in said and "in 4 groups" in said and "leakage: 0 of" in said
+    assert "detect.map50" in said and "4 groups are too few" in said and "leakage: 0 of" in said
     assert (out / "report.html").is_file() and (out / "report.json").is_file()
 
 

@@ -40,6 +40,7 @@ def report_of(scores: Scores) -> Report:
         "dataset": "d",
         "fingerprint": "f",
         "samples": 1,
+        "without_partner": 0,
         "classes": list(scores.classes),
         "classes_unknown_to_model": ["owl"],
         "tasks": tasks,

@@ -106,10 +106,21 @@ def table_of(report: Report, *, every: bool = False) -> Table:
 
 def remarks(report: Report) -> list[str]:
     """What a reader of the figures should know: samples, groups, leakage, classes the model lacks."""
+    from sightline.evaluate.bootstrap import FEW_GROUPS
+
     lines = [
         f"{task}: {n['samples']} samples in {n['groups']} groups"
         + (f", {n['without_truth']} without truth left out" if n["without_truth"] else "")
         for task, n in report.context["tasks"].items()
+    ]
+    if report.context["without_partner"]:
+        lines.append(
+            f"{report.context['without_partner']} records without a partner of the other sensor left out"
+        )
+    lines += [
+        f"{task}: {n['groups']} groups are too few for an interval to be trusted"
+        for task, n in report.context["tasks"].items()
+        if report.context["bootstrap"] and n["groups"] < FEW_GROUPS
     ]
     if report.leakage:
         lines.append(f"leakage: {report.leakage['text']}")

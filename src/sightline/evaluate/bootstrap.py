@@ -15,6 +15,7 @@ from sightline.core.errors import UsageError
 from sightline.evaluate.metrics.base import F32, F64, I64, Family, Values
 
 LEVEL = 0.95
+FEW_GROUPS = 10
 ROUNDS_AT_ONCE = 1000
 CELLS_AT_ONCE = 16_000_000
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightline.core.errors import DatasetError, UsageError
+from sightline.core.errors import DatasetError, ModelError, UsageError
 from sightline.core.predictor import AnyPredictor, Inputs, Predictor
 from sightline.core.records import Sample
 from sightline.core.results import Result
@@ -104,7 +104,10 @@ def predicted(
             elements = [f.result() for f in futures]
             waiting.append((upcoming, [pool.submit(read_inputs, dataset, s, inputs) for s in upcoming]))
             if part:
-                yield from zip(part, predictor.predict(elements), strict=True)
+                answers = predictor.predict(elements)
+                if len(answers) != len(part):
+                    raise ModelError(f"answers {len(answers)} of {len(part)} samples", where=part[0].id)
+                yield from zip(part, answers, strict=True)
 
 
 def evaluate(
@@ -227,7 +230,8 @@ def _context(scores: Scores, dataset: Dataset, ids: Sequence[str]) -> dict[str, 
     return {
         "dataset": dataset.root.name,
         "fingerprint": dataset.fingerprint,
-        "samples": len(ids),
+        "samples": scores.total,
+        "without_partner": len(ids) - scores.total,
         "tasks": tasks,
         "classes": list(scores.classes),
         "classes_unknown_to_model": list(scores.unknown),

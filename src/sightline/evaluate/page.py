@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightline.evaluate.bootstrap import Estimate
+from sightline.evaluate.bootstrap import FEW_GROUPS, Estimate
 from sightline.evaluate.charts import (
     Line,
     css_colour,
@@ -55,7 +55,7 @@ def page(report: Report) -> str:
     )
     sections = [_section(report, task) for task in report.details]
     return environment.get_template("page.html.j2").render(
-        report=report, context=report.context, sections=sections, leakage=report.leakage
+        context=report.context, sections=sections, leakage=report.leakage, few=FEW_GROUPS
     )
 
 

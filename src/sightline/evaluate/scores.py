@@ -63,6 +63,7 @@ class Scores:
         self.ids: dict[str, list[str]] = {task: [] for task in self.families}
         self.groups: dict[str, list[str]] = {task: [] for task in self.families}
         self.without_truth: dict[str, int] = dict.fromkeys(self.families, 0)
+        self.total = 0
 
     @classmethod
     def of(cls, signature: Signature, classes: Sequence[str]) -> Scores:
@@ -77,6 +78,7 @@ class Scores:
 
     def add(self, record: Record, results: Mapping[str, Result], read_map: ReadMap) -> None:
         """Take one sample's truth and results by task."""
+        self.total += 1
         for task, family in self.families.items():
             if task not in results:
                 raise ModelError(f"gives no result for task {task!r}", where=record.id)

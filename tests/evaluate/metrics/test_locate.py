@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sightline.core.errors import ModelError
 from sightline.core.records import Annotation, Record
 from sightline.core.results import Points
 from sightline.evaluate.metrics.locate import Locate, weighted_quantile
@@ -74,3 +75,9 @@ def test_the_weighted_quantile_is_that_of_the_repeated_values(rows: Any, q: floa
     if counts.sum():
         want = np.quantile(np.repeat(values, counts), q)
         assert weighted_quantile(values, counts[:, None].astype(float), q)[0] == pytest.approx(want, abs=1e-9)
+
+
+def test_a_model_with_another_number_of_points_is_refused() -> None:
+    record = Record("1", "x", (9, 9), (Annotation(0, point=(1.0, 1.0)),))
+    with pytest.raises(ModelError, match="answers 2 points, there are 1 classes"):
+        Locate(NAMES).add(record, Points(np.zeros((2, 2)), np.zeros(2), NAMES), no_map)

@@ -24,7 +24,7 @@ class Locate(Family):
     signature says otherwise). Errors are Euclidean, in pixels of the source picture, over points that are
     truly in sight and answered; the shares within 2, 4 and 8 px are of *all* points truly in sight, so a
     point that is not answered is within nothing. `miss_rate` says how many were not answered.
-    Row k of the answer is class k; a model with one row answers for its first class.
+    Row k of the answer is class k. A frame on which no point is marked, seen or hidden, is left out.
     """
 
     task = "locate"
@@ -54,9 +54,12 @@ class Locate(Family):
         marks = {a.label: a for a in reversed(record.annotations) if a.kind == "point" or not a.visible}
         if not marks:
             return False
+        if len(result.visible) != len(self.classes):
+            raise ModelError(
+                f"answers {len(result.visible)} points, there are {len(self.classes)} classes",
+                where=record.id,
+            )
         for label, mark in marks.items():
-            if label >= len(result.visible):
-                continue
             seen = mark.visible and mark.point is not None
             error = float("nan")
             if seen and mark.point is not None:
