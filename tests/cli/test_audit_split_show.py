@@ -74,6 +74,8 @@ def test_split_refuses_shares_that_are_no_whole_and_parts_nobody_named(
     assert "train + val + test is 1.2, it must be 1" in capsys.readouterr().err
     assert run("split", dataset, "--by", "author") == 2
     assert "use by: group" in capsys.readouterr().err
+    assert run("split", dataset, "--name", "../../mine") == 2
+    assert "climbs out" in capsys.readouterr().err
     assert not (dataset / "splits").exists()
 
 
@@ -100,6 +102,12 @@ def test_show_says_what_it_cannot_show(
     assert "of which split?" in capsys.readouterr().err
     assert run("show", dataset, "-o", tmp_path / "x.png", "--split", "nowhere") == 2
     assert run("show", tmp_path, "-o", tmp_path / "x.png") == 2
+    capsys.readouterr()
+    assert run("show", dataset, "-o", tmp_path / "sheet.xyz", "-n", 1) == 2
+    assert "cannot be encoded" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert run("show", dataset, "-o", tmp_path / "file" / "sheet.png", "-n", 1) == 2
+    assert "cannot be written" in capsys.readouterr().err
     assert not (tmp_path / "x.png").exists()
 
 

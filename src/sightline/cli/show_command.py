@@ -29,11 +29,15 @@ def command(
     from rich.console import Console
 
     from sightline.cli.bars import bars
+    from sightline.core.errors import UsageError
     from sightline.core.files import written_whole
-    from sightline.core.media import write_picture
+    from sightline.core.media import PICTURE_SUFFIXES, write_picture
     from sightline.data.dataset import Dataset
     from sightline.data.sheet import choose, choose_faulty, sheet
 
+    if out.suffix.lower() not in PICTURE_SUFFIXES:
+        kinds = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise UsageError(f"a sheet cannot be encoded as {out.suffix!r}", where=out, remedy=f"use {kinds}")
     opened = Dataset.open(dataset)
     console = Console()
     with bars(Console(stderr=True)) as show:
@@ -45,7 +49,7 @@ def command(
             chosen = choose(opened, count, split=split, part=part, classes=classes or [], seed=seed)
         page = sheet(opened, chosen, columns=columns, cell_width=cell, dark=dark)
     with written_whole(out) as file:
-        named = file.with_suffix(out.suffix or ".png")
+        named = file.with_suffix(out.suffix)
         write_picture(named, page)
         named.replace(file)
     text = f"{len(chosen)} records on {out} ({page.shape[1]}x{page.shape[0]})"

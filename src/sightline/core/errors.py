@@ -9,6 +9,7 @@
     │   ├── ModelError          a model name, option or input the architecture cannot take
     │   ├── WeightsError        a checkpoint that is cut short or does not fit
     │   ├── PackageError        a package whose manifest, hash or files do not hold
+    │   ├── StorageError        a place that cannot be written to: full, read-only, not allowed
     │   ├── UsageError          arguments that contradict each other
     │   └── MissingExtra        an optional dependency that is not installed
     └── ContractError           the input is fine, a promise is not kept; exits 1
@@ -71,6 +72,10 @@ class WeightsError(InputError):
 
 class PackageError(InputError):
     """A package whose manifest, hash or files do not hold."""
+
+
+class StorageError(InputError, OSError):
+    """A place that cannot be written to: the disk is full, read-only, or access is denied."""
 
 
 class UsageError(InputError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -12,9 +13,40 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sightline.core.errors import UsageError
+from sightline.core.errors import StorageError, UsageError
 
 CHUNK_BYTES = 1 << 20
+
+# What a disk or its owner says; any other OSError is a fault of ours and keeps its traceback.
+_REFUSALS = {
+    getattr(errno, name)
+    for name in (
+        "ENOSPC",
+        "EDQUOT",
+        "EROFS",
+        "EACCES",
+        "EPERM",
+        "ENOTDIR",
+        "ENAMETOOLONG",
+        "EFBIG",
+        "EEXIST",
+        "EISDIR",
+    )
+}
+
+
+@contextmanager
+def _refusals(target: Path) -> Iterator[None]:
+    """Say where and why writing was refused."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        hint = "make room and run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        raise StorageError(f"cannot be written ({error.strerror})", where=target, remedy=hint) from error
 
 
 @contextmanager
@@ -22,18 +54,22 @@ def written_whole(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write a *file* to; rename it into place on success.
 
     A process that dies leaves the old file or the new one, never a part of either.
+
+    Raises:
+        StorageError: the disk is full or read-only, or access is denied.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name[:60]}.", suffix=".part", dir=target.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        _sync(part)
-        part.chmod(0o644)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with _refusals(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.name[:60]}.", suffix=".part", dir=target.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            _sync(part)
+            part.chmod(0o644)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -42,19 +78,21 @@ def folder_written_whole(target: Path, *, replace: bool = False) -> Iterator[Pat
 
     Raises:
         UsageError: `target` exists, is not an empty folder, and `replace` is false.
+        StorageError: the disk is full or read-only, or access is denied.
     """
     target = target.absolute()
     occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
     if occupied and not replace:
         raise UsageError("already exists", where=target, remedy="choose another place or pass --replace")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{target.name[:60]}.", suffix=".part", dir=target.parent))
-    try:
-        yield part
-        part.chmod(0o755)
-        _exchange(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    with _refusals(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name[:60]}.", suffix=".part", dir=target.parent))
+        try:
+            yield part
+            part.chmod(0o755)
+            _exchange(part, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _exchange(part: Path, target: Path) -> None:

@@ -129,7 +129,14 @@ def read_map(path: Path) -> NDArray[Any]:
 
 
 def write_picture(path: Path, pixels: NDArray[Any], *, quality: int = 95) -> None:
-    """Write RGB (H, W, 3), grey or 16-bit (H, W) pixels; the suffix says the kind."""
+    """Write RGB (H, W, 3), grey or 16-bit (H, W) pixels; the suffix says the kind.
+
+    Raises:
+        MediaError: the suffix names no kind of picture, or the kind cannot hold these pixels.
+    """
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        known = ", ".join(sorted(PICTURE_SUFFIXES))
+        raise MediaError(f"cannot be encoded as {path.suffix!r}", where=path, remedy=f"use {known}")
     bgr = pixels[:, :, ::-1] if pixels.ndim == 3 else pixels
     jpeg = path.suffix.lower() in (".jpg", ".jpeg")  # OpenCV 5 warns where another kind gets its option
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if jpeg else []

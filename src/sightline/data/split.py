@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.core.errors import DatasetError
-from sightline.core.files import fingerprint, written_whole
+from sightline.core.files import fingerprint, inside, written_whole
 from sightline.core.problem import SplitSection
 from sightline.core.records import Record
 from sightline.data.audit.copies import Copies, find_copies, joined
@@ -66,7 +66,7 @@ class Split:
 
         if path is None and self.root is None:
             raise DatasetError("the split belongs to no dataset folder", remedy="name a path to write to")
-        target = path or Path(self.root or ".") / FOLDER / f"{self.name}.parquet"
+        target = path or inside(Path(self.root or ".") / FOLDER, f"{self.name}.parquet")
         words = {"name": self.name, "dataset": self.dataset, **self.about}
         schema = pa.schema(
             [("id", pa.string()), ("part", pa.string())],
