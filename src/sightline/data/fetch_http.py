@@ -23,7 +23,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 from sightline.core.errors import MediaError, UsageError
 
 CHUNK = 1 << 16
-AGENT = "sightline"
+CALLER = "sightline"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -164,7 +164,7 @@ def attempt(url: str, part: Path, limits: FetchLimits) -> None:
 def _ask(connection: _Pinned, parts: SplitResult, part: Path, limits: FetchLimits) -> str | None:
     """One request; gives where it redirects to, or None where the bytes have come."""
     have, mark = _left_over(part)
-    headers = {"User-Agent": AGENT, "Accept": "image/*, video/*, */*;q=0.1", "Accept-Encoding": "identity"}
+    headers = {"User-Agent": CALLER, "Accept": "image/*, video/*, */*;q=0.1", "Accept-Encoding": "identity"}
     if have:
         headers |= {"Range": f"bytes={have}-", "If-Range": mark}
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~") + (

@@ -12,6 +12,7 @@ from sightline.core.errors import DatasetError, TooMuchDropped, UsageError
 from sightline.core.files import fingerprint, sha256, write_json
 from sightline.core.records import Record
 from sightline.data import formats
+from sightline.data.archives import is_archive, unpacked
 from sightline.data.dataset import Dataset, check_classes
 from sightline.data.fetch import fetch_reading
 from sightline.data.fetch_http import FetchLimits
@@ -41,7 +42,7 @@ def import_dataset(
     """Read labels, judge every mark, and write a dataset folder whole.
 
     Args:
-        source: folder or label file.
+        source: folder, label file, or an archive of such a folder.
         out: the dataset's folder.
         format: a name of `formats.FORMATS`, or `auto` to look.
         options: policies; see `ReadOptions`.
@@ -65,11 +66,14 @@ def import_dataset(
     """
     source, out, options = Path(source), Path(out).absolute(), options or ReadOptions()
     refuse_occupied(out, replace=replace)
+    ledger, origin = Ledger(), source
+    if is_archive(source):
+        source = unpacked(source, out)
+        ledger.note(f"unpacked to {source}, where it stays")
     name, why = (format, "named by the caller") if format != "auto" else formats.sniff(source)
     module = formats.resolve(name)
     if not source.exists():
         raise DatasetError("does not exist", where=source)
-    ledger = Ledger()
     ledger.note(f"format {name}: {why}")
     reading = module.read(source, options, ledger)
     check_classes(reading.classes, where=source)
@@ -83,7 +87,7 @@ def import_dataset(
     else:
         checked = dataclasses.replace(reading, table=JudgedTables(reading.table, desk, group, progress))
     checked.made = {**reading.made, **desk.made}
-    lineage = {"path": str(source.absolute()), "format": name, "seen": why, **_licence(source)}
+    lineage = {"path": str(origin.absolute()), "format": name, "seen": why, **_licence(source)}
     lineage["labels_sha256"] = _hash_labels(reading)
     dataset = write_dataset(
         out,
