@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sightline.core.predictor import AnyPredictor
+    from sightline.evaluate.bootstrap import Difference
     from sightline.evaluate.report import Report
 
 
@@ -24,6 +25,9 @@ def command(
     gallery: Annotated[int, typer.Option(min=0, help="best and worst pictures shown, of each")] = 6,
     batch: Annotated[int, typer.Option(min=1, help="samples handed over at once")] = 8,
     seed: Annotated[int, typer.Option(help="of the resamples")] = 0,
+    against: Annotated[
+        Path | None, typer.Option(help="another run or package, compared on the same samples")
+    ] = None,
     every: Annotated[bool, typer.Option("--every", help="print every figure, not the headlines")] = False,
 ) -> None:
     """Measure a run or a package; writes report.html and report.json where --out says.
@@ -34,7 +38,8 @@ def command(
 
     from sightline.cli.bars import bars
     from sightline.data.dataset import Dataset
-    from sightline.evaluate.evaluation import evaluate
+    from sightline.evaluate.evaluation import evaluate, scored
+    from sightline.evaluate.scores import compare
 
     opened = Dataset.open(dataset)
     chosen: Any = None if part == "all" else opened.split(split)
@@ -55,8 +60,18 @@ def command(
             part=part,
             progress=lambda done, total: show("evaluate", done, total),
         )
+        other = (
+            scored(
+                open_predictor(against), opened, ids, batch=batch, progress=lambda d, n: show("against", d, n)
+            )
+            if against is not None
+            else None
+        )
     console = Console()
     console.print(table_of(report, every=every))
+    if other is not None and report.scores is not None and against is not None:
+        found = compare(report.scores, other, bootstrap or 1000, seed)
+        console.print(difference_table(found, model.name, against.name, every=every))
     for line in remarks(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if out is not None:
@@ -101,6 +116,23 @@ def table_of(report: Report, *, every: bool = False) -> Table:
         span = f"{estimate.low:.4g} to {estimate.high:.4g}" if estimate.low < estimate.high else ""
         value = f"{estimate.value:.4g} {measure.unit}".strip()
         table.add_row(name, value, span, "higher" if measure.higher else "lower")
+    return table
+
+
+def difference_table(found: dict[str, Difference], one: str, two: str, *, every: bool = False) -> Table:
+    """What the first model has over the second, by paired bootstrap."""
+    from rich.table import Table
+
+    from sightline.evaluate.metrics import MEASURES
+
+    table = Table(title=f"{one} minus {two}, paired")
+    for column in ("metric", "difference", "95% interval", "p", "better"):
+        table.add_column(column, justify="left" if column in ("metric", "better") else "right")
+    for name, gap in found.items():
+        if every or MEASURES[name].headline:
+            better = {1: one, -1: two, 0: "cannot be said"}[gap.better]
+            span = f"{gap.low:+.4g} to {gap.high:+.4g}"
+            table.add_row(name, f"{gap.value:+.4g}", span, f"{gap.p:.3f}", better)
     return table
 
 

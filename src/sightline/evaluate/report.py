@@ -74,12 +74,17 @@ class Report:
         try:
             value = json.loads(file.read_text(encoding="utf-8"))
             metrics = {
-                name: Estimate(float(e["value"]), float(e["low"]), float(e["high"]), int(e["n"]))
+                name: Estimate(_number(e["value"]), _number(e["low"]), _number(e["high"]), int(e["n"]))
                 for name, e in value["metrics"].items()
             }
             return cls(metrics, value["details"], value["context"], value["leakage"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DatasetError(f"is no report ({error!r})", where=file) from error
+
+
+def _number(value: float | None) -> float:
+    """What `_plain` made null is no number again."""
+    return math.nan if value is None else float(value)
 
 
 def _plain(value: Any) -> Any:
