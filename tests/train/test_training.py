@@ -197,3 +197,48 @@ def test_fit_is_what_train_calls_once_all_is_prepared(tmp_path: Path) -> None:
     job = training.prepare(run, asked, dataset, HalfSplit(dataset), torch.device("cpu"), progress=False)
     state = fit(job)
     assert (state.epoch, state.at, state.step) == (1, 0, job.per_epoch)
+
+
+def test_a_full_disk_is_told_and_leaves_the_last_state_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from sightline.train import checkpoint
+
+    write = checkpoint.save_file
+    calls = 0
+
+    def full(tensors: object, path: object, metadata: object = None) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 2:  # the best weights and the state of the first epoch fit
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(tensors, path, metadata=metadata)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(UsageError, match="disk is full"):
+        trained(tmp_path / "run", epochs=3)
+    monkeypatch.setattr(checkpoint, "save_file", write)
+    assert len(trained(tmp_path / "run", epochs=3).rows) == 3
+
+
+def test_scalars_that_a_model_names_reach_tensorboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    class Telling(TinyClassifier):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scalars = {"temperature": torch.tensor(3.0)}
+
+    monkeypatch.setattr("sightline.train.run.build", lambda name, **_: Telling())
+    run = trained(tmp_path / "run", epochs=2)
+    events = EventAccumulator(str(run.folder / "events"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"step/temperature", "step/lr", "step/classify", "train/loss", "val/val.loss", "time/wait"} <= set(
+        tags["scalars"]
+    )
+    assert tags["images"] == ["predictions"]

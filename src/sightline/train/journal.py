@@ -103,11 +103,17 @@ class Journal:
         """One line for the reader."""
         self.console.print(text, soft_wrap=True)
 
-    def step(self, state: State, terms: Mapping[str, float], rate: float, clock: Clock) -> None:
+    def step(
+        self,
+        state: State,
+        terms: Mapping[str, float],
+        rate: float,
+        clock: Clock,
+        named: Mapping[str, float] | None = None,
+    ) -> None:
         """Figures of one optimiser step; the live line is renewed a few times a second."""
-        self._scalars(
-            {f"step/{name}": value for name, value in terms.items()} | {"step/lr": rate}, state.step
-        )
+        figures = {**terms, "lr": rate, **(named or {})}
+        self._scalars({f"step/{name}": value for name, value in figures.items()}, state.step)
         self._rate = rate
         if not self.console.is_terminal or time.monotonic() - self._shown < LIVE_SECONDS:
             return

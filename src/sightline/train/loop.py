@@ -3,112 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
-from torch import nn
 
 from sightline.core.errors import TrainingFailed
 from sightline.core.files import fingerprint
-from sightline.core.problem import TrainSection
 from sightline.evaluate import higher_is_better
-from sightline.models.base import Batch, Model, Tensors
-from sightline.train.batches import Key, Loader, Packed
-from sightline.train.checkpoint import State, load_state, save_state, save_tensors
+from sightline.models.base import Batch, Model
+from sightline.train.batches import Key, Packed
+from sightline.train.checkpoint import State, save_tensors
+from sightline.train.engine import Engine, Job, cut, halve
 from sightline.train.failure import NotFinite, blame, captured, is_memory
-from sightline.train.journal import Clock, Journal
-from sightline.train.optim import Ema, optimizer, rate_factor, set_rates
-from sightline.train.sampling import Sampler, divided, steps_of
-
-Validate = Callable[[Model, int], dict[str, float]]
-
-
-@dataclass(slots=True)
-class Job:
-    """One training: everything the loop needs, decided beforehand.
-
-    Attributes:
-        model: what learns, its class weights set.
-        section: the problem's training section.
-        loader: batches of the training part.
-        sampler: which elements an epoch holds.
-        folder: of the run.
-        epochs: fixed before the first step.
-        journal: what is told and written.
-        validate: metrics of a model after an epoch (0-based).
-        monitor: the metric that says which epoch is best.
-        device: where the model runs.
-    """
-
-    model: Model
-    section: TrainSection
-    loader: Loader
-    sampler: Sampler
-    folder: Path
-    epochs: int
-    journal: Journal
-    validate: Validate
-    monitor: str
-    device: torch.device
-
-    @property
-    def per_epoch(self) -> int:
-        """Optimiser steps of an epoch."""
-        return steps_of(self.sampler.length, self.section.batch, self.section.accumulate)
-
-
-class Objective(nn.Module):
-    """The model's losses as a forward pass, which is what Accelerate wraps."""
-
-    def __init__(self, model: Model) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Batch) -> Tensors:
-        """Loss terms of a batch."""
-        return self.model.losses(batch)
-
-
-class Engine:
-    """Model, optimiser, average and state, on their device and under autocast."""
-
-    def __init__(self, job: Job) -> None:
-        AcceleratorState._reset_state(reset_partial_state=True)  # one process may train several runs
-        precision = {"f32": "no"}.get(job.section.precision, job.section.precision)
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=job.device.type == "cpu")
-        job.model.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.job, self.model = job, job.model
-        self.objective = self.accelerator.prepare(Objective(job.model))
-        self.optimizer: Any = self.accelerator.prepare(optimizer(job.model, job.section))
-        self.ema = Ema(job.model, job.section.ema) if job.section.ema else None
-        averaged = self.ema.tensors if self.ema else None
-        found = load_state(self.last, job.model, self.optimizer, averaged)
-        self.state, extra = found or (State(losses=_unseen(job.sampler)), {})
-        if extra.get("scaler") and self.accelerator.scaler:
-            self.accelerator.scaler.load_state_dict(extra["scaler"])
-
-    @property
-    def last(self) -> Path:
-        """Folder of the state."""
-        return self.job.folder / "last"
-
-    def save(self) -> None:
-        """Write the state; only ever called between two optimiser steps."""
-        scaler = self.accelerator.scaler
-        extra = {"scaler": scaler.state_dict() if scaler else None}
-        averaged = self.ema.tensors if self.ema else None
-        save_state(self.last, self.state, self.model, self.optimizer, averaged, extra)
-
-    def weights(self) -> Tensors:
-        """What is validated and kept as best: the average where there is one."""
-        return self.ema.tensors if self.ema else dict(self.model.state_dict())
+from sightline.train.journal import Clock
+from sightline.train.optim import rate_factor, set_rates
+from sightline.train.sampling import divided
 
 
 def fit(job: Job) -> State:
@@ -157,7 +68,7 @@ def train_epoch(engine: Engine, clock: Clock) -> dict[str, float]:
         for name, value in terms.items():
             state.sums[name] = state.sums.get(name, 0.0) + value
         clock.count(sum(len(batch) for batch in batches))
-        job.journal.step(state, terms, rate, clock)
+        job.journal.step(state, terms, rate, clock, named_scalars(engine.model))
         if time.monotonic() - saved > section.save_minutes * 60 and state.at < len(groups):
             engine.save()
             saved = time.monotonic()
@@ -210,6 +121,11 @@ def backward(engine: Engine, parts: list[Batch]) -> dict[str, float]:
     return means
 
 
+def named_scalars(model: Model) -> dict[str, float]:
+    """Any figures that a model wants to see drawn: its attribute `scalars`, name to value, if it has one."""
+    return {name: float(value) for name, value in getattr(model, "scalars", {}).items()}
+
+
 def judged(engine: Engine) -> dict[str, float]:
     """Metrics of the epoch; keeps the weights where they are the best so far."""
     job, state = engine.job, engine.state
@@ -246,36 +162,6 @@ def validates(job: Job, epoch: int) -> bool:
     return (epoch + 1) % job.section.validate_every == 0 or epoch + 1 == job.epochs
 
 
-def cut(batch: Batch, pieces: int) -> list[Batch]:
-    """A batch in at most so many parts, as even as can be."""
-    if pieces == 1:
-        return [batch]
-    parts: list[Batch] = []
-    for rows in torch.arange(len(batch)).tensor_split(min(pieces, len(batch))):
-        start, stop = int(rows[0]), int(rows[-1]) + 1
-        inputs = {name: value[start:stop] for name, value in batch.inputs.items()}
-        parts.append(
-            Batch(inputs, batch.targets[start:stop], batch.weights[start:stop], batch.indices[start:stop])
-        )
-    return parts
-
-
-def halve(engine: Engine, largest: int) -> None:
-    """The answer to memory that ran out: half the micro-batch, twice the accumulation, and say so."""
-    state = engine.state
-    if state.pieces >= largest:
-        raise TrainingFailed(
-            "memory ran out with a single element in the micro-batch",
-            remedy="use a smaller input, a smaller model or another precision",
-        )
-    state.pieces *= 2
-    if engine.job.device.type == "cuda":
-        torch.cuda.empty_cache()
-    engine.job.journal.say(
-        f"memory ran out: micro-batches are cut into {state.pieces}, the gradients summed as before"
-    )
-
-
 def _next(arriving: Iterator[Packed], clock: Clock, device: torch.device) -> Batch:
     with clock.waiting():
         packed = next(arriving)
@@ -284,7 +170,3 @@ def _next(arriving: Iterator[Packed], clock: Clock, device: torch.device) -> Bat
 
 def _keys(epoch: int, rows: NDArray[np.int64]) -> list[Key]:
     return [(epoch, index, repeat) for index, repeat in rows.tolist()]
-
-
-def _unseen(sampler: Sampler) -> NDArray[np.float32]:
-    return np.full(sampler.size, np.nan, np.float32)

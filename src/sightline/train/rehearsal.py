@@ -19,8 +19,9 @@ from sightline.core.records import Sample
 from sightline.models.base import Batch
 from sightline.train.batches import Pictures
 from sightline.train.cache import MEGABYTE
+from sightline.train.engine import Engine, Job
 from sightline.train.labels import Labeller
-from sightline.train.loop import Engine, Job, optimise
+from sightline.train.loop import optimise
 from sightline.train.optim import set_rates
 from sightline.train.run import begin
 from sightline.train.sampling import divided

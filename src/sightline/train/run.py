@@ -117,7 +117,7 @@ class Run:
 
 
 def build_model(problem: Problem, classes: tuple[str, ...]) -> Model:
-    """The problem's architecture with random weights, and the problem's thresholds."""
+    """The problem's architecture with random weights."""
     section = problem.model
     inputs: dict[str, InputSpec] | None = None
     if section.input is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sightline.core.errors import DatasetError
+from sightline.core.errors import DatasetError, UsageError
 from sightline.core.files import write_json
 from sightline.core.problem import Problem
 from sightline.core.records import Record, Sample
@@ -20,9 +21,10 @@ from sightline.models.weights import load_weights
 from sightline.train.batches import Loader, Pictures
 from sightline.train.cache import Cached
 from sightline.train.checkpoint import STATE
+from sightline.train.engine import Job, Validate
 from sightline.train.journal import Journal
 from sightline.train.labels import Labeller
-from sightline.train.loop import Job, Validate, fit
+from sightline.train.loop import fit
 from sightline.train.run import CONFIG, Run, begin, build_model, locked
 from sightline.train.sampling import Sampler
 from sightline.train.validation import default_monitor, validator
@@ -57,7 +59,7 @@ def train(
         The run, whose best weights `run.model()` gives.
 
     Raises:
-        UsageError: the folder holds another run, or another process trains in it.
+        UsageError: the folder holds another run, another process trains in it, or the disk is full.
         DatasetError: the split has no elements to train on, or labels are absent.
         TrainingFailed: a loss that is not a number, or no memory for a single element.
     """
@@ -65,8 +67,17 @@ def train(
     where = chosen_device(device)
     with locked(run.folder):
         if not run.done:
-            plan(run, problem, dataset, split, where)
-            fit(prepare(run, problem, dataset, split, where, progress=progress, validate=validate))
+            try:
+                plan(run, problem, dataset, split, where)
+                fit(prepare(run, problem, dataset, split, where, progress=progress, validate=validate))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                raise UsageError(
+                    "the disk is full; the last whole state stands",
+                    where=run.folder,
+                    remedy="free some, then go on",
+                ) from error
     return run
 
 
