@@ -120,7 +120,10 @@ def task_aligned(
 
 def _inside(centres: Tensor, strides: Tensor, boxes: Tensor) -> Tensor:
     """Whether points lie in boxes (B, M, A); a box thinner than the grid is widened to catch one."""
-    middle = (boxes[..., :2] + boxes[..., 2:])[:, :, None] / 2
-    half = (boxes[..., 2:] - boxes[..., :2])[:, :, None] / 2
-    reach = torch.maximum(half, (strides / 2 + 1e-3)[None, None, :, None])
-    return ((centres[None, None] - middle).abs() < reach).all(3)
+    least = strides / 2 + 1e-3
+    inside = torch.ones((), dtype=torch.bool, device=boxes.device)
+    for axis in (0, 1):
+        low, high = boxes[..., axis, None], boxes[..., axis + 2, None]
+        reach = torch.maximum((high - low) / 2, least)
+        inside = inside & ((centres[:, axis] - (low + high) / 2).abs() < reach)
+    return inside

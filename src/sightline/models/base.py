@@ -99,12 +99,13 @@ class Normalise(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        # Channels first before the arithmetic: runtimes are several times slower where the innermost axis is
+        # three long. The move is a view, so memory stays channels last.
         mean = torch.tensor([0.485, 0.456, 0.406]) * 255
         std = torch.tensor([0.229, 0.224, 0.225]) * 255
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("std", std, persistent=False)
+        self.register_buffer("mean", mean[:, None, None], persistent=False)
+        self.register_buffer("std", std[:, None, None], persistent=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Raw pixels to centred floats, channels first."""
-        scaled = (pictures.float() - self.mean) / self.std
-        return scaled.movedim(-1, -3)
+        return (pictures.movedim(-1, -3).float() - self.mean) / self.std

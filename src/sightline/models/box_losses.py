@@ -13,11 +13,14 @@ _TINY = 1e-7
 
 def box_iou_pairs(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of xyxy boxes (..., 4), broadcast pair by pair."""
-    low = torch.maximum(a[..., :2], b[..., :2])
-    high = torch.minimum(a[..., 2:], b[..., 2:])
-    meet = (high - low).clamp(min=0).prod(-1)
-    area_a = (a[..., 2:] - a[..., :2]).clamp(min=0).prod(-1)
-    area_b = (b[..., 2:] - b[..., :2]).clamp(min=0).prod(-1)
+    # Coordinate by coordinate: with pairs as the innermost axis every operation crawls.
+    ax1, ay1, ax2, ay2 = a.unbind(-1)
+    bx1, by1, bx2, by2 = b.unbind(-1)
+    wide = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
+    high = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)
+    meet = wide * high
+    area_a = (ax2 - ax1).clamp(min=0) * (ay2 - ay1).clamp(min=0)
+    area_b = (bx2 - bx1).clamp(min=0) * (by2 - by1).clamp(min=0)
     return meet / (area_a + area_b - meet + _TINY)
 
 
