@@ -2,7 +2,7 @@
 
 The program is found through `SIGHTLINE_LABEL_STUDIO` (its path) or on PATH; it belongs in an environment of
 its own: `pip install label-studio==1.23.*`. Analytics, error reports and the look for newer versions are
-turned off. Legacy tokens are off in this version, so requests carry a session cookie and its CSRF token.
+turned off. Legacy tokens are off in this version, so requests carry a login cookie and its CSRF token.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -418,6 +419,30 @@ def test_any_value_in_a_result_is_read_or_refused_in_our_words(
     def holds(value: Any, media: str) -> None:
         result = [{"id": "r", "from_name": "c", "original_width": 8, "original_height": 9, "value": value}]
         path = write_tasks(folder, result, data={"image": media})
+        try:
+            label_studio.read(path, ReadOptions(), Ledger())
+        except SightlineError as error:
+            assert str(path) in str(error)
+
+    holds()
+
+
+@pytest.mark.parametrize("kind", ["min.json", "rows.csv"])
+def test_any_cell_of_the_lesser_exports_is_read_or_refused_in_our_words(
+    tmp_path_factory: pytest.TempPathFactory, kind: str
+) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / kind
+
+    @settings(max_examples=120, deadline=None)
+    @given(JSON, JSON, st.sampled_from(["a.png", "a.mp4"]))
+    def holds(box: Any, other: Any, media: str) -> None:
+        row = {"image": media, "id": 1, "annotation_id": 2, "annotator": 3, "box": [box], "other": other}
+        if kind.endswith("json"):
+            path.write_text(json.dumps([row, row | {"id": 1, "updated_at": "2026"}]))
+        else:
+            with path.open("w", newline="") as file:
+                cells = [v if isinstance(v, str | int) else json.dumps(v) for v in row.values()]
+                csv.writer(file).writerows([list(row), cells])
         try:
             label_studio.read(path, ReadOptions(), Ledger())
         except SightlineError as error:

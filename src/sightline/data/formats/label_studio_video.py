@@ -9,7 +9,7 @@ rate, frames are matched by time instead.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,9 +64,9 @@ def read_keys(fields: Fields) -> list[Key]:
     return [keys[frame] for frame in sorted(keys)]
 
 
-def at_position(keys: list[Key], position: float) -> tuple[Key, bool] | None:
+def at_position(keys: Sequence[Key], position: float) -> tuple[Key, bool] | None:
     """The rectangle at a position, and whether it stands between key frames; None where it is gone."""
-    index = bisect_right([key.frame for key in keys], position + 1e-6) - 1
+    index = bisect_right(keys, position + 1e-6, key=lambda key: key.frame) - 1
     near = [key for key in keys[max(index, 0) : index + 2] if abs(key.frame - position) < 0.5]
     if index < 0 or (not keys[index].enabled and near):
         return (near[0], False) if near else None

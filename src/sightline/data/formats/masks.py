@@ -36,6 +36,7 @@ from sightline.data.formats.masks_layout import (
     read_meaning,
 )
 from sightline.data.ledger import Ledger
+from sightline.data.media_store import examine
 from sightline.data.reading import Reading, ReadOptions
 
 MAPS = "segment"
@@ -141,7 +142,7 @@ def _record(
     place = shown(pair.mask, source)
     try:
         stored = mask_values(pair.mask, meaning)
-        size_wh = probe(pair.picture).size_wh if options.check_media else stored.shape[1::-1]
+        size_wh = examine(pair.picture).size_wh if options.check_media else stored.shape[1::-1]
     except MediaError as error:
         ledger.drop("picture", UNREADABLE, media, str(error.what))
         return None

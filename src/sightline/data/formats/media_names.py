@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sightline.core.errors import MediaError
-from sightline.core.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES, probe
-from sightline.data.media_store import is_url
+from sightline.core.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from sightline.data.media_store import examine, is_url
 
 MAX_FILES = 2_000_000
 # Label Studio puts eight hexadecimal digits before the name of each uploaded file.
@@ -67,7 +67,7 @@ class MediaNames:
         if path is None or path.suffix.lower() not in PICTURE_SUFFIXES:
             return (0, 0)
         try:
-            return probe(path).size_wh
+            return examine(path).size_wh
         except MediaError:  # the import names unreadable files once, for every format
             return (0, 0)
 
