@@ -29,10 +29,11 @@ from pathlib import Path
 from sightline.data.importing import import_dataset
 from sightline.data.reading import ReadOptions
 start = time.perf_counter()
-dataset, ledger = import_dataset(sys.argv[1], sys.argv[2], "coco", ReadOptions(check_media=False), media="none")
+options = ReadOptions(check_media=False)
+dataset, ledger = import_dataset(sys.argv[1], sys.argv[2], "coco", options, media="none")
 took = time.perf_counter() - start
 counts = ledger.to_json()["counts"]
-assert counts["picture"]["read"] == int(sys.argv[3]) and counts["annotation"]["read"] == int(sys.argv[4]), counts
+assert [counts[u]["read"] for u in ("picture", "annotation")] == list(map(int, sys.argv[3:])), counts
 assert dataset.header["annotations"] == counts["annotation"]["read"] - counts["annotation"]["dropped"]
 print(took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
@@ -69,7 +70,7 @@ def instance(number: int, picture: int, width: int, height: int, random: np.rand
 
 
 def make(path: Path, pictures: int, instances: int) -> None:
-    """Write the file; the same sizes give the same bytes. Instances are in no order of pictures, as COCO's."""
+    """Write the file; the same sizes give the same bytes. As in COCO, instances are in no order."""
     random = np.random.default_rng(0)
     ids = random.permutation(np.arange(1, 4 * pictures, 4)).tolist()
     sizes = [(640, 480) if i % 3 else (480, 640) for i in range(pictures)]
@@ -125,8 +126,8 @@ def main() -> int:
     time, memory = statistics.median(times), statistics.median(memories)
     met = time <= TIME_BAR and memory <= MEMORY_BAR
     print(
-        f"coco_import: time x{time:.2f} (bar <= {TIME_BAR}), peak memory x{memory:.2f} (bar <= {MEMORY_BAR}): "
-        f"{'met' if met else 'MISSED'}"
+        f"coco_import: time x{time:.2f} (bar <= {TIME_BAR}), peak memory x{memory:.2f} "
+        f"(bar <= {MEMORY_BAR}): {'met' if met else 'MISSED'}"
     )
     return 0 if met else 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -96,26 +97,37 @@ def _write_records(path: Path, reading: Reading) -> tuple[int, int]:
     """Write the rows; give the numbers of records and annotations."""
     ids: set[str] = set()
     records = annotations = 0
-    with pq.ParquetWriter(
-        path, RECORDS, compression="zstd", use_dictionary=["group", "sensor", "partition"]
-    ) as file:
+    plain = ["group", "sensor", "partition"]
+    with (
+        pq.ParquetWriter(path, RECORDS, compression="zstd", use_dictionary=plain) as file,
+        # Encoding needs no interpreter: one table is written while the next is made.
+        ThreadPoolExecutor(1) as writer,
+    ):
+        pending: Future[None] | None = None
         for batch in _batches(reading):
-            file.write_table(batch)
+            if pending is not None:
+                pending.result()
+            pending = writer.submit(file.write_table, batch)
             records += batch.num_rows
-            marks = batch.column("annotations").combine_chunks()
-            labels = _labels(marks)
-            annotations += len(labels)
-            if len(labels) and (labels.min() < 0 or labels.max() >= len(reading.classes)):
-                raise DatasetError(
-                    f"class index {labels.max()} (least {labels.min()}) is not one of "
-                    f"{len(reading.classes)} classes"
-                )
+            annotations += _check_labels(batch, len(reading.classes))
             fresh = batch.column("id").to_pylist()
             ids.update(fresh)
             if len(ids) != records:
                 twice = next((i for n, i in enumerate(fresh) if i in fresh[:n]), fresh[0])
                 raise DatasetError(f"record id {twice!r} appears twice")
+        if pending is not None:
+            pending.result()
     return records, annotations
+
+
+def _check_labels(batch: pa.Table, classes: int) -> int:
+    """Number of annotations; raises DatasetError where a label is no class."""
+    labels = _labels(batch.column("annotations").combine_chunks())
+    if len(labels) and (labels.min() < 0 or labels.max() >= classes):
+        raise DatasetError(
+            f"class index {labels.max()} (least {labels.min()}) is not one of {classes} classes"
+        )
+    return len(labels)
 
 
 def _labels(marks: pa.Array) -> NDArray[np.int32]:

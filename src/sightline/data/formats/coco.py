@@ -84,7 +84,9 @@ def open_sources(
     paths: list[Path], source: Path, options: ReadOptions, kind: type[parse.File]
 ) -> tuple[list[Source], tuple[str, ...], Path]:
     """Opened files with their media names and labels, the classes by name, and the media root."""
-    files = [parse.decode(path, parse.mapped(path), kind) for path in paths]
+    opened = [parse.mapped(path) for path in paths]
+    with parse.no_collection():
+        files = [parse.decode(path, data, kind) for path, data in zip(paths, opened, strict=True)]
     classes: dict[str, int] = {}
     for path, file in zip(paths, files, strict=True):
         _check_categories(path, file)
@@ -93,11 +95,11 @@ def open_sources(
     folders = [_folder(path, file, options.media) for path, file in zip(paths, files, strict=True)]
     root = _shared(folders)
     sources = []
-    for path, file, folder in zip(paths, files, folders, strict=True):
+    for path, file, data, folder in zip(paths, files, opened, folders, strict=True):
         prefix = "" if folder == root else folder.relative_to(root).as_posix() + "/"
         labels = {category.id: classes[category.name] for category in file.categories}
         part = _partition(path, source) if len(paths) > 1 or path != source else ""
-        sources.append(Source(path, shown(path, source), prefix, part, file, labels))
+        sources.append(Source(path, shown(path, source), prefix, part, file, data, labels))
     return sources, tuple(classes), root
 
 

@@ -68,8 +68,7 @@ def read(source: Path, options: ReadOptions, ledger: Ledger) -> Reading:
 
 
 def _records(source: Source, ledger: Ledger, made: dict[str, Callable[[], bytes]]) -> list[Record]:
-    read_one = parse.decoder(source.path, Picture)
-    pictures = [read_one(raw, f"/annotations/{i}") for i, raw in enumerate(source.file.annotations)]
+    pictures = parse.decode_many(source.path, source.file.annotations, Picture, "/annotations/{}".format)
     by_image = {picture.image_id: (number, picture) for number, picture in enumerate(pictures)}
     if len(by_image) < len(pictures):
         raise FormatError("two annotations name one image_id", where=f"{source.path}: /annotations")

@@ -20,7 +20,7 @@ from sightline.data.formats.coco_rle import unpack
 from sightline.data.ledger import Ledger
 from sightline.data.schema import ANNOTATION, RECORDS, TEXT_MAP
 
-ROWS = 2048
+ROWS = 1024
 
 
 @dataclass(slots=True)
@@ -33,6 +33,7 @@ class Source:
         prefix: what its media names start with below the media root, with a slash, or empty.
         partition: `train`, `val`, `test` or empty.
         file: its content, annotations still text.
+        data: its bytes.
         labels: class index by category id.
     """
 
@@ -41,6 +42,7 @@ class Source:
     prefix: str
     partition: str
     file: parse.File
+    data: memoryview
     labels: dict[parse.Id, int] = field(default_factory=dict)
 
     def media(self) -> list[str]:
@@ -63,14 +65,16 @@ class CocoTables:
 def _tables(source: Source, ledger: Ledger) -> Iterator[pa.Table]:
     order, starts = _by_image(source, ledger)
     images, raws = source.file.images, source.file.annotations
-    read = parse.decoder(source.path, parse.Mark)
     pointed = 0
     for first in range(0, len(images), ROWS):
         last = min(first + ROWS, len(images))
         numbers = order[starts[first] : starts[last]]
-        marks = [read(raws[i], f"/annotations/{i}") for i in numbers.tolist()]
-        block = _Block(source, ledger, numbers, marks)
-        table = block.table(images[first:last], starts[first : last + 1] - starts[first])
+        places = numbers.tolist()
+        at = _Pointers(places)
+        with parse.no_collection():
+            marks = parse.decode_many(source.path, [raws[i] for i in places], parse.Mark, at)
+            block = _Block(source, ledger, numbers, marks)
+            table = block.table(images[first:last], starts[first : last + 1] - starts[first])
         yield table
         pointed += sum(mark.keypoints is not msgspec.UNSET for mark in marks)
     raws.clear()
@@ -85,13 +89,11 @@ def _by_image(source: Source, ledger: Ledger) -> tuple[NDArray[np.int64], NDArra
         row = next(i for i, image in enumerate(source.file.images) if rows[image.id] != i)
         where = f"{source.path}: /images/{row}"
         raise FormatError(f"image id {source.file.images[row].id!r} appears twice", where=where)
-    read = parse.decoder(source.path, parse.Owner)
     raws = source.file.annotations
-    owners = np.fromiter(
-        (rows.get(read(raw, f"/annotations/{i}").image_id, -1) for i, raw in enumerate(raws)),
-        np.int64,
-        len(raws),
-    )
+    with parse.no_collection():
+        held = parse.decode(source.path, source.data, parse.Owners).annotations
+    owners = np.fromiter((rows.get(owner.image_id, -1) for owner in held), np.int64, len(held))
+    del held
     ledger.saw("picture", len(rows))
     ledger.saw("annotation", len(raws))
     for i in np.flatnonzero(owners < 0).tolist():
@@ -99,6 +101,16 @@ def _by_image(source: Source, ledger: Ledger) -> tuple[NDArray[np.int64], NDArra
     order = np.argsort(owners, kind="stable")[int((owners < 0).sum()) :]
     starts = np.searchsorted(owners[order], np.arange(len(rows) + 1))
     return order, starts
+
+
+class _Pointers:
+    """JSON pointers of some annotations, made only where an error asks for one."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self._numbers = numbers
+
+    def __call__(self, row: int) -> str:
+        return f"/annotations/{self._numbers[row]}"
 
 
 class _Block:
@@ -181,9 +193,10 @@ class _Block:
         absent = np.fromiter((not b for b in boxes), bool, len(boxes))
         if absent.any():
             boxes = [b or [0.0, 0.0, 0.0, 0.0] for b in boxes]
-        for row, box in enumerate(boxes):
-            if len(box) != 4:  # type: ignore[arg-type]
-                raise FormatError(f"has {len(box or [])} numbers, a box has 4", where=self.where(row, "bbox"))
+        lengths = list(map(len, boxes))  # type: ignore[arg-type]
+        if lengths.count(4) != len(lengths):
+            row = next(row for row, length in enumerate(lengths) if length != 4)
+            raise FormatError(f"has {lengths[row]} numbers, a box has 4", where=self.where(row, "bbox"))
         flat = np.fromiter(chain.from_iterable(boxes), np.float64, 4 * len(boxes))  # type: ignore[arg-type]
         x, y, w, h = flat.reshape(-1, 4).T
         corners = [pa.array(np.ascontiguousarray(c)) for c in (x, y, x + w, y + h)]
@@ -192,7 +205,7 @@ class _Block:
         return pa.StructArray.from_arrays(corners, fields=list(kind), mask=mask)
 
     def polygons(self) -> pa.Array:
-        outlines = [m.segmentation if isinstance(m.segmentation, list) else () for m in self.marks]
+        outlines = [m.segmentation if type(m.segmentation) is list else () for m in self.marks]
         rings = list(chain.from_iterable(outlines))
         lengths = np.fromiter(map(len, rings), np.int64, len(rings))
         if (lengths % 2).any():
@@ -212,14 +225,17 @@ class _Block:
                     )
 
     def masks(self) -> pa.Array:
-        if not any(isinstance(m.segmentation, parse.Rle) for m in self.marks):
-            return pa.nulls(len(self.marks), ANNOTATION.field("mask").type)
-        return pa.array([self.mask(row) for row in range(len(self.marks))], ANNOTATION.field("mask").type)
+        kind = ANNOTATION.field("mask").type
+        drawn = [row for row, m in enumerate(self.marks) if type(m.segmentation) is parse.Rle]
+        if not drawn:
+            return pa.nulls(len(self.marks), kind)
+        at = np.full(len(self.marks), -1)
+        at[drawn] = np.arange(len(drawn))
+        masks = pa.array([self.mask(row, self.marks[row].segmentation) for row in drawn], kind)
+        return masks.take(pa.array(at, mask=at < 0))
 
-    def mask(self, row: int) -> dict[str, Any] | None:
-        rle = self.marks[row].segmentation
-        if not isinstance(rle, parse.Rle):
-            return None
+    def mask(self, row: int, rle: Any) -> dict[str, Any]:
+        """A mask of the schema, its runs checked against its size."""
         height, width = rle.size
         try:
             counts = unpack(rle.counts) if isinstance(rle.counts, str) else rle.counts
