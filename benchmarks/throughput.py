@@ -86,7 +86,9 @@ def make_network(folder: Path, width: int) -> tuple[Path, Path]:
     torch.manual_seed(0)
 
     def block(inner: int, outer: int, stride: int) -> nn.Module:
-        return nn.Sequential(nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer), nn.SiLU())
+        return nn.Sequential(
+            nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer), nn.SiLU()
+        )
 
     class Detector(Model):
         """Five strided stages, two blocks each, and a point for every 8x8, 16x16 and 32x32 pixels."""
@@ -263,7 +265,9 @@ class Rival:
         self._process.wait()
 
 
-def measure(folder: Path, rounds: int, frames: int, rival_python: str | None) -> dict[str, dict[str, list[float]]]:
+def measure(
+    folder: Path, rounds: int, frames: int, rival_python: str | None
+) -> dict[str, dict[str, list[float]]]:
     """Every figure of every round, by clip."""
     for name, (size_wh, megabits) in CLIPS.items():
         make_clip(folder / f"{name}.mp4", size_wh, megabits, frames)

@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, Protocol, Self, TextIO
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -253,6 +252,8 @@ class Mp4:
         self._last_pts = -1
 
     def __enter__(self) -> Self:
+        import av
+
         part = self._stack.enter_context(written_whole(self.path))
         self._container: Any = self._stack.enter_context(av.open(str(part), "w", format="mp4"))
         return self
@@ -280,7 +281,9 @@ class Mp4:
                 where=prediction.source,
                 remedy="write one MP4 for each size",
             )
-        frame = av.VideoFrame.from_ndarray(drawn, format="rgb24")
+        from av import VideoFrame
+
+        frame = VideoFrame.from_ndarray(drawn, format="rgb24")
         frame.pts = self._pts(prediction.time_s)
         frame.time_base = Fraction(1, CLOCK)
         self._count += 1

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,6 +87,8 @@ class VideoSource:
         self.path, self.name, self._threads = path, name or str(path), threads
         self.length: int | None = None
         self.rate: float | None = None
+        import av  # here, so that predicting a picture does not pay for it
+
         try:
             with av.open(str(path)) as container:
                 stream = container.streams.video[0]
@@ -98,6 +99,8 @@ class VideoSource:
 
     def __iter__(self) -> Iterator[Frame | Fault]:
         """Every frame that decodes; a fault where the file stops making sense."""
+        import av
+
         index = 0
         try:
             with av.open(str(self.path)) as container:
