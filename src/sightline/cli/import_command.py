@@ -14,6 +14,7 @@ from sightline.core.errors import TooMuchDropped, UsageError
 
 Boxes = Literal["clip", "drop", "fail"]
 Visible = Literal["as-labelled", "all"]
+Points = Literal["as-labelled", "box-centres"]
 Media = Literal["link", "copy", "none"]
 
 PLACES_SHOWN = 3
@@ -26,6 +27,9 @@ def command(
     boxes: Annotated[Boxes, typer.Option(help="marks that leave the picture: cut, drop, or stop")] = "clip",
     visible: Annotated[
         Visible, typer.Option(help="'all' takes every point as visible, whatever its column says")
+    ] = "as-labelled",
+    points: Annotated[
+        Points, typer.Option(help="'box-centres' makes every plain box a point, hidden where there is none")
     ] = "as-labelled",
     media_root: Annotated[
         Path | None, typer.Option(help="where pictures are, if not where the labels point")
@@ -57,6 +61,7 @@ def command(
     options = ReadOptions(
         boxes=boxes,
         visible=visible,
+        points=points,
         media=media_root,
         rename=_renames(rename or []),
         check_media=check_media and media != "none",

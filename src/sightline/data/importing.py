@@ -21,6 +21,7 @@ from sightline.data.importing_table import JudgedTables
 from sightline.data.judging import NO_PICTURE, Desk, Progress, judged, note_addresses
 from sightline.data.ledger import Ledger
 from sightline.data.media_store import MediaMode
+from sightline.data.points import box_centres
 from sightline.data.reading import Reading, ReadOptions
 from sightline.data.writing import refuse_occupied, write_dataset
 
@@ -76,6 +77,10 @@ def import_dataset(
         raise DatasetError("does not exist", where=source)
     ledger.note(f"format {name}: {why}")
     reading = module.read(source, options, ledger)
+    if options.points == "box-centres":
+        if reading.table is not None:
+            raise UsageError(f"--points box-centres is not for format {name}", where=source)
+        reading = dataclasses.replace(reading, records=box_centres(reading.records, ledger))
     check_classes(reading.classes, where=source)
     reading, renumber = _renamed(reading, options.rename, tuple(classes), source)
     if fetch:

@@ -18,6 +18,7 @@ class ReadOptions:
     Attributes:
         boxes: marks that leave the picture are cut to it, dropped, or stop the import.
         visible: `all` takes every point as visible, whatever its column says (noted in the ledger).
+        points: `box-centres` makes every plain box a point at its centre, hidden where there is no box.
         media: where pictures are, if not where the labels point.
         rename: class names of the source -> names of the dataset; a name mapped to "" is dropped.
         check_media: open each picture's header for its size and orientation; false trusts the labels.
@@ -25,6 +26,7 @@ class ReadOptions:
 
     boxes: Literal["clip", "drop", "fail"] = "clip"
     visible: Literal["as-labelled", "all"] = "as-labelled"
+    points: Literal["as-labelled", "box-centres"] = "as-labelled"
     media: Path | None = None
     rename: dict[str, str] = field(default_factory=dict)
     check_media: bool = True

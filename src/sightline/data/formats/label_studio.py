@@ -22,6 +22,7 @@ from sightline.data.formats.media_names import MediaNames
 from sightline.data.formats.turned import ELLIPSE_POINTS
 from sightline.data.formats.xml_tree import Element, parse_xml
 from sightline.data.ledger import Ledger
+from sightline.data.points import with_hidden_points
 from sightline.data.reading import Reading, ReadOptions
 
 CONFIG = "label_config.xml"
@@ -185,31 +186,6 @@ def _region(
     for _ in range(max(1, len(region.labels))):
         ledger.drop("annotation", reason, f"{place}: {at}")
     return []
-
-
-def with_hidden_points(records: list[Record], ledger: Ledger) -> list[Record]:
-    """Where every picture has at most one point of each class, a picture without one has it hidden.
-
-    That is how people label a ball: a point where it is in sight, nothing where it is not.
-    """
-    classes: set[int] = set()
-    for record in records:
-        found = [a.label for a in record.annotations if a.point is not None]
-        if len(set(found)) < len(found):
-            return records
-        classes.update(found)
-    out, added = [], 0
-    for record in records:
-        missing = classes - {a.label for a in record.annotations if a.point is not None}
-        added += len(missing)
-        marks = tuple(
-            Annotation(c, point=(0.0, 0.0), visible=False, source="no point") for c in sorted(missing)
-        )
-        out.append(replace(record, annotations=record.annotations + marks))
-    if added:
-        ledger.note(f"{added} points that were not marked are taken as not visible")
-        ledger.saw("annotation", added)
-    return out
 
 
 write = label_studio_writing.write
