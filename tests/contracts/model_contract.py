@@ -32,6 +32,7 @@ from sightline.models.base import Batch, Model, Tensors
 from sightline.models.catalogue import build
 from sightline.models.predictor import torch_predictor
 
+Arrays = dict[str, np.ndarray[Any, Any]]
 KINDS = {"f32": torch.float32, "i64": torch.int64, "u8": torch.uint8}
 
 
@@ -205,6 +206,14 @@ class ModelContract:
         idle = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
         assert [name for name in idle if not name.startswith(self.unused or ("\0",))] == []
 
+    def test_losses_are_finite_in_bf16(self) -> None:
+        model = self.build(self.size_wh).train()
+        batch = made_batch(model.signature, 2)
+        with torch.autocast("cpu", torch.bfloat16):
+            terms = model.losses(batch)
+        assert all(torch.isfinite(value).all() for value in terms.values())
+        total(terms).backward()
+
     def test_overfits_ten_pictures(self, trained: Trained) -> None:
         assert np.isfinite(trained.history).all()
         assert trained.history[-1] < self.fall * trained.history[0]
@@ -274,23 +283,31 @@ class ModelContract:
         for other in found:
             assert all(same(alone[task], other[task]) for task in alone)
 
-    def test_exported_graph_agrees_at_batch_one_and_three(self, trained: Trained, tmp_path: Path) -> None:
-        inputs = {name: value[:2] for name, value in trained.batch.inputs.items()}
-        export(trained.model, inputs, tmp_path / "model.onnx")
-        session = onnxruntime.InferenceSession(
-            str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"]
-        )
+    @pytest.fixture(scope="class")
+    @classmethod
+    def exported(cls, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """The trained model as one ONNX file."""
+        path = tmp_path_factory.mktemp("exported") / "model.onnx"
+        export(trained.model, {name: value[:2] for name, value in trained.batch.inputs.items()}, path)
+        return path
+
+    def test_exported_graph_agrees_at_batch_one_and_three(self, trained: Trained, exported: Path) -> None:
+        session = onnxruntime.InferenceSession(str(exported), providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]
-        for count in (1, 3):
-            part = {name: value[:count] for name, value in trained.batch.inputs.items()}
-            with torch.inference_mode():
-                ours = {name: value.numpy() for name, value in trained.model(part).items()}
-            feed = {name: value.numpy() for name, value in part.items()}
-            theirs = dict(zip(names, session.run(None, feed), strict=True))
+        for part, ours in answers_by_batch(trained, (1, 3)):
+            theirs = dict(zip(names, session.run(None, part), strict=True))
             assert list(theirs) == list(ours)
             for name in ours:
                 assert theirs[name].dtype == ours[name].dtype, name
                 assert_agrees(name, ours, theirs)
+
+    def test_openvino_agrees_at_batch_one_and_three(self, trained: Trained, exported: Path) -> None:
+        openvino = pytest.importorskip("openvino")
+        network = openvino.Core().compile_model(str(exported), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        for part, ours in answers_by_batch(trained, (1, 3)):
+            found = network.create_infer_request().infer(part)
+            for name in ours:
+                assert_agrees(name, ours, {name: found[name]})
 
     def test_parameters_are_as_many_as_published(self) -> None:
         if self.published is None:
@@ -298,6 +315,15 @@ class ModelContract:
         millions, decimals = self.published
         count = sum(p.numel() for p in self.published_model().parameters()) / 1e6
         assert round(count, decimals) == millions
+
+
+def answers_by_batch(trained: Trained, counts: tuple[int, ...]) -> Iterator[tuple[Arrays, Arrays]]:
+    """Inputs and the model's own answers, as arrays, for the first pictures of the batch."""
+    for count in counts:
+        part = {name: value[:count] for name, value in trained.batch.inputs.items()}
+        with torch.inference_mode():
+            ours = {name: value.numpy() for name, value in trained.model(part).items()}
+        yield {name: value.numpy() for name, value in part.items()}, ours
 
 
 def check_shapes(model: Model, outputs: Tensors, count: int, size_wh: tuple[int, int]) -> None:

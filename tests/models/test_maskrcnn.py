@@ -13,7 +13,7 @@ from sightline.models.regions import ElementSampler, crop_masks, pool_regions
 class TestMaskRcnn(ModelContract):
     name = "maskrcnn"
     options = {"backbone": "resnet18", "width": 16, "anchor": 4, "regions": 16, "proposals": 24, "rows": 8}
-    steps = 60
+    steps = 45
     published = (44.4, 1)
 
     @classmethod
