@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightline.core.errors import MediaError, ProblemError
+from sightline.core.errors import MediaError, ProblemError, TrainingFailed
 from sightline.core.geometry import box_iou
 from sightline.core.problem import AugmentSection
 from sightline.core.records import Annotation, Record, Sample
@@ -82,6 +84,16 @@ def test_an_unreadable_picture_in_a_worker_is_the_error_it_would_be_here() -> No
 
     loader = Loader(pictures({"classify"}, dataset=Torn()), 1)
     with pytest.raises(MediaError, match=r"^0\.png: is truncated$"):
+        list(loader.batches([[(0, 0, 0)]]))
+
+
+def test_a_loader_process_that_is_killed_is_told_as_such() -> None:
+    class Deadly(MemoryDataset):
+        def read(self, record: Record) -> Any:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    loader = Loader(pictures({"classify"}, dataset=Deadly()), 1)
+    with pytest.raises(TrainingFailed, match="loader process was killed"):
         list(loader.batches([[(0, 0, 0)]]))
 
 

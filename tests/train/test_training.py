@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sightline.core.errors import DatasetError, TrainingFailed, UsageError, WeightsError
+from sightline.core.errors import DatasetError, StorageError, TrainingFailed, UsageError, WeightsError
 from sightline.train import Run, train, training
 from sightline.train.loop import Engine, fit
 from train.toys import HalfSplit, MemoryDataset, TinyClassifier, problem
@@ -183,6 +183,21 @@ def test_patience_stops_a_run_that_no_longer_improves(tmp_path: Path) -> None:
     assert run.done
 
 
+def test_a_tie_of_the_metric_goes_to_the_lower_loss(tmp_path: Path) -> None:
+    dataset = MemoryDataset()
+    figures = [(float("nan"), 3.0), (0.0, 3.5), (0.0, 2.0), (0.0, 2.5), (0.2, 9.0)]
+    run = train(
+        problem(epochs=5, monitor="detect.map"),
+        dataset,
+        HalfSplit(dataset),
+        tmp_path / "run",
+        progress=False,
+        validate=lambda model, epoch: dict(zip(("detect.map", "val.loss"), figures[epoch], strict=True)),
+    )
+    assert [row["best"] for row in run.rows] == [True, True, True, False, True]
+    assert run.best["detect.map"] == 0.2
+
+
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
     from sightline.train.run import locked
 
@@ -217,7 +232,7 @@ def test_a_full_disk_is_told_and_leaves_the_last_state_whole(
         write(tensors, path, metadata=metadata)  # type: ignore[arg-type]
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(UsageError, match="disk is full"):
+    with pytest.raises(StorageError, match="No space left on device"):
         trained(tmp_path / "run", epochs=3)
     monkeypatch.setattr(checkpoint, "save_file", write)
     assert len(trained(tmp_path / "run", epochs=3).rows) == 3

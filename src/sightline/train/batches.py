@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sightline.core.errors import ProblemError, SightlineError
+from sightline.core.errors import ProblemError, SightlineError, TrainingFailed
 from sightline.core.geometry import placement, warp
 from sightline.core.problem import AugmentSection
 from sightline.core.records import Sample
@@ -249,15 +249,24 @@ class Loader:
 
         Raises:
             SightlineError: as `Pictures.element`.
+            TrainingFailed: a loader process was killed.
         """
         self._keys[:] = [list(row) for row in keys]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*multi-threaded.*fork", category=DeprecationWarning)
             found = iter(self._loader)
-        for packed in found:
-            if isinstance(packed, SightlineError):
-                raise packed
-            yield packed
+        try:
+            for packed in found:
+                if isinstance(packed, SightlineError):
+                    raise packed
+                yield packed
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TrainingFailed(
+                "a loader process was killed, as systems do when main memory runs out",
+                remedy="use fewer train.workers or a smaller train.cache_mb, then resume",
+            ) from error
 
 
 class _Held:

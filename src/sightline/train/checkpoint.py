@@ -37,6 +37,7 @@ class State:
         step: optimiser steps done in all.
         pieces: parts every micro-batch is cut into (doubled when memory runs out).
         best: the best value of the monitored metric, None before the first validation.
+        best_loss: the validation loss that came with it; it decides where the metric ties.
         best_epoch: the epoch that gave it.
         stale: validations since.
         stopped: the patience ran out.
@@ -51,6 +52,7 @@ class State:
     step: int = 0
     pieces: int = 1
     best: float | None = None
+    best_loss: float = 0.0
     best_epoch: int = -1
     stale: int = 0
     stopped: bool = False

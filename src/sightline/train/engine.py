@@ -25,6 +25,8 @@ from sightline.train.sampling import Sampler, steps_of
 
 Validate = Callable[[Model, int], dict[str, float]]
 
+LOSS = "val.loss"
+
 
 @dataclass(slots=True)
 class Job:

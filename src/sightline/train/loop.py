@@ -15,7 +15,7 @@ from sightline.evaluate import higher_is_better
 from sightline.models.base import Batch, Model
 from sightline.train.batches import Key, Packed
 from sightline.train.checkpoint import State, save_tensors
-from sightline.train.engine import Engine, Job, cut, halve
+from sightline.train.engine import LOSS, Engine, Job, cut, halve
 from sightline.train.failure import NotFinite, blame, captured, is_memory
 from sightline.train.journal import Clock
 from sightline.train.optim import rate_factor, set_rates
@@ -127,7 +127,10 @@ def named_scalars(model: Model) -> dict[str, float]:
 
 
 def judged(engine: Engine) -> dict[str, float]:
-    """Metrics of the epoch; keeps the weights where they are the best so far."""
+    """Metrics of the epoch; keeps the weights where they are the best so far.
+
+    Where the metric ties (none is found in the first epochs), the lower validation loss is better.
+    """
     job, state = engine.job, engine.state
     own = {name: value.clone() for name, value in engine.model.state_dict().items()} if engine.ema else None
     if engine.ema:
@@ -141,10 +144,13 @@ def judged(engine: Engine) -> dict[str, float]:
             f"the metric {job.monitor!r} was not measured; these were: {', '.join(metrics)}",
             where="train.monitor",
         )
-    value = metrics[job.monitor]
+    value, loss = metrics[job.monitor], metrics.get(LOSS, 0.0)
     known = value == value  # a metric may be NaN while the model answers nothing
-    if state.best_epoch < 0 or (known and better(value, state.best, job.monitor)):
-        state.best, state.best_epoch, state.stale = value if known else None, state.epoch, 0
+    ahead = known and better(value, state.best, job.monitor)
+    tied = value == state.best or (not known and state.best is None)
+    if state.best_epoch < 0 or ahead or (tied and loss < state.best_loss):
+        state.best, state.best_loss = value if known else None, loss
+        state.best_epoch, state.stale = state.epoch, 0
         save_tensors(job.folder / "best.safetensors", engine.weights(), job.journal.metadata)
     else:
         state.stale += 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from sightline.core.errors import DatasetError, UsageError
+from sightline.core.errors import DatasetError, StorageError
 from sightline.core.files import write_json
 from sightline.core.problem import Problem
 from sightline.core.records import Record, Sample
@@ -59,7 +59,8 @@ def train(
         The run, whose best weights `run.model()` gives.
 
     Raises:
-        UsageError: the folder holds another run, another process trains in it, or the disk is full.
+        UsageError: the folder holds another run, or another process trains in it.
+        StorageError: the disk is full.
         DatasetError: the split has no elements to train on, or labels are absent.
         TrainingFailed: a loss that is not a number, or no memory for a single element.
     """
@@ -73,7 +74,7 @@ def train(
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
-                raise UsageError(
+                raise StorageError(
                     "the disk is full; the last whole state stands",
                     where=run.folder,
                     remedy="free some, then go on",

@@ -17,11 +17,10 @@ from sightline.evaluate import CHIEF, score
 from sightline.models.base import Model
 from sightline.models.predictor import torch_predictor
 from sightline.train.batches import Pictures
-from sightline.train.engine import Validate
+from sightline.train.engine import LOSS, Validate
 from sightline.train.journal import Journal
 from sightline.train.labels import Labeller
 
-LOSS = "val.loss"
 LOSS_ELEMENTS = 64
 LOSS_BATCH = 8
 SHOWN = 4
