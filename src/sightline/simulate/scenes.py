@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -145,6 +145,35 @@ def _write_scene(folder: Path, index: int, scene: Scene, time_s: float) -> Recor
         maps={task: f"{task}/{name}" for task in ("segment", "panoptic", "depth")},
         source=name,
     )
+
+
+def write_two_clocks(
+    folder: Path, count: int, *, seed: int = 0, size_wh: tuple[int, int] = (160, 120), lag_s: float = 0.013
+) -> Reading:
+    """Write scenes as two sensors saw them: `rgb` pictures with segments, and 16-bit `depth` pictures.
+
+    The depth sensor runs on a clock of its own, `lag_s` behind; only time says which belong together.
+    """
+    reading = write_scenes(folder, count, seed=seed, size_wh=size_wh)
+    records = []
+    for record in reading.records:
+        segment = {"segment": record.maps["segment"]}
+        records.append(replace(record, annotations=(), maps=segment, sensor="rgb", group="drive"))
+        depth = record.maps["depth"]
+        behind = (record.time_s or 0.0) + lag_s
+        records.append(
+            replace(
+                record,
+                id=depth,
+                media=depth,
+                annotations=(),
+                maps={},
+                sensor="depth",
+                group="drive",
+                time_s=behind,
+            )
+        )
+    return Reading(reading.classes, records, folder)
 
 
 def mask_box(mask: NDArray[np.bool_]) -> tuple[float, float, float, float]:
