@@ -58,16 +58,16 @@ PROBES = {
         {"name": "segdepth", "input": SIZE},
         "segment.miou",
         0.7,
-        {"epochs": 40},
+        {"epochs": 100},
     ),
-    "rgbd": Probe("sensors", ("segment",), {"name": "rgbd"}, "segment.miou", 0.7, {"epochs": 40}),
+    "rgbd": Probe("sensors", ("segment",), {"name": "rgbd"}, "segment.miou", 0.7, {"epochs": 100}),
     "maskrcnn": Probe(
         "coco",
         ("instances",),
         {"name": "maskrcnn", "input": SIZE, "options": {"backbone": "resnet18"}},
         "instances.map50",
         0.5,
-        {"epochs": 60, "lr": 0.0005},
+        {"epochs": 80, "lr": 0.001},
     ),
 }
 
