@@ -21,6 +21,8 @@ from sightline.data.ledger import Ledger
 from sightline.data.schema import ANNOTATION, RECORDS, TEXT_MAP
 
 ROWS = 1024
+_LONG = 1 << 62
+_PIXELS = 1 << 31
 
 
 @dataclass(slots=True)
@@ -86,7 +88,8 @@ def _by_image(source: Source, ledger: Ledger) -> tuple[NDArray[np.int64], NDArra
     """Annotation numbers in the order of their images, and where each image's begin."""
     rows = {image.id: row for row, image in enumerate(source.file.images)}
     if len(rows) < len(source.file.images):
-        row = next(i for i, image in enumerate(source.file.images) if rows[image.id] != i)
+        first: dict[parse.Id, int] = {}
+        row = next(i for i, im in enumerate(source.file.images) if first.setdefault(im.id, i) != i)
         where = f"{source.path}: /images/{row}"
         raise FormatError(f"image id {source.file.images[row].id!r} appears twice", where=where)
     raws = source.file.annotations
@@ -243,7 +246,7 @@ class _Block:
             raise FormatError(
                 f"is no run-length string: {error}", where=self.where(row, "segmentation")
             ) from error
-        if sum(counts) != width * height or min(counts, default=0) < 0:
+        if sum(counts) != width * height or min(*rle.size, *counts) < 0 or width * height >= _PIXELS:
             raise FormatError(
                 f"run lengths sum to {sum(counts)}, the mask of {width}x{height} has {width * height} pixels",
                 where=self.where(row, "segmentation/counts"),
@@ -263,7 +266,7 @@ class _Block:
 
     def names(self) -> pa.Array:
         ids = [m.id for m in self.marks]
-        if all(type(i) is int for i in ids):
+        if all(type(i) is int and -_LONG < i < _LONG for i in ids):
             return pc.binary_join_element_wise("annotation ", pa.array(ids, pa.int64()).cast(pa.string()), "")
         return pa.array([self.name(row) for row in range(len(ids))], pa.string())
 
