@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def make_network(folder: Path, width: int) -> tuple[Path, Path]:
             self.normalise = Normalise()
             sizes = [3, width, 2 * width, 4 * width, 8 * width, 8 * width]
             self.stages = nn.ModuleList(
-                nn.Sequential(block(a, b, 2), block(b, b, 1)) for a, b in zip(sizes, sizes[1:], strict=False)
+                nn.Sequential(block(a, b, 2), block(b, b, 1)) for a, b in pairwise(sizes)
             )
             self.heads = nn.ModuleList(nn.Conv2d(c, 4 + CLASSES, 1) for c in sizes[3:])
             for head in self.heads:

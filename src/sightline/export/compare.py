@@ -2,6 +2,8 @@
 
 Rows after a top-k have no order where scores are equal, so detections and instances are compared as
 matched sets: each row looks for an unused row of the same class with nearly the same score and corners.
+Where two overlapping boxes tie, rounding decides which of them suppresses the other: rows left over are
+partners too where they overlap by half and their scores tie, but only a few rows may need that.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.core.geometry import box_iou
+
 Array = NDArray[Any]
 Row = Mapping[str, Array]
 
@@ -21,6 +25,7 @@ PIXEL_TOLERANCE = 0.05
 SHARE_TOLERANCE = 1e-3
 UNMATCHED_TOLERANCE = 0.01
 RELATIVE_TOLERANCE = 1e-3
+TIE_RELATIVE, TIE_IOU, TIED_TOLERANCE = 1e-3, 0.5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +127,35 @@ def _labelled(row: Row) -> Array:
 
 
 def _detect(a: Row, b: Row, allowed: Allowance) -> list[Gap]:
-    return [Gap("share of rows without a partner", unmatched(a, b, allowed.edge), UNMATCHED_TOLERANCE)]
+    lost, tied = unmatched(a, b, allowed.edge)
+    return [
+        Gap("share of rows without a partner", lost, UNMATCHED_TOLERANCE),
+        Gap("share of rows with a tied partner only", tied, TIED_TOLERANCE),
+    ]
 
 
-def unmatched(a: Row, b: Row, cut: float = 0.0) -> float:
-    """Share of the rows of either side that find no partner; rows at the score `cut` need none."""
+def unmatched(a: Row, b: Row, cut: float = 0.0) -> tuple[float, float]:
+    """Shares of the rows of both sides that find no partner, and only one that ties with them.
+
+    Rows at the score `cut` need none.
+    """
     rows_a, rows_b = _kept(a), _kept(b)
-    pairs = _match(a, b, rows_a, rows_b)
-    edge = cut + SCORE_TOLERANCE if cut else 0.0
-    lost_a = sum(1 for r in rows_a if r not in pairs and a["scores"][r] > edge)
-    taken = set(pairs.values())
-    lost_b = sum(1 for r in rows_b if r not in taken and b["scores"][r] > edge)
     total = len(rows_a) + len(rows_b)
-    return (lost_a + lost_b) / total if total else 0.0
+    if not total:
+        return 0.0, 0.0
+    edge = cut + SCORE_TOLERANCE if cut else 0.0
+    pairs = _match(a, b, rows_a, rows_b)
+    strict = _lost(a, b, pairs, edge)
+    _match_ties(a, b, rows_a, rows_b, pairs)
+    lost = _lost(a, b, pairs, edge)
+    return lost / total, (strict - lost) / total
+
+
+def _lost(a: Row, b: Row, pairs: dict[int, int], edge: float) -> int:
+    """How many rows of both sides above the edge have no partner."""
+    taken = set(pairs.values())
+    lost_a = sum(1 for row in _kept(a) if row not in pairs and a["scores"][row] > edge)
+    return lost_a + sum(1 for row in _kept(b) if row not in taken and b["scores"][row] > edge)
 
 
 def _kept(row: Row) -> list[int]:
@@ -162,6 +183,22 @@ def _match(a: Row, b: Row, rows_a: list[int], rows_b: list[int]) -> dict[int, in
             pairs[i] = j
             used.add(j)
     return pairs
+
+
+def _match_ties(a: Row, b: Row, rows_a: list[int], rows_b: list[int], pairs: dict[int, int]) -> None:
+    """Add partners among the rows left over that tie in score and overlap."""
+    free = set(rows_b) - set(pairs.values())
+    for i in (row for row in rows_a if row not in pairs):
+        score = a["scores"][i]
+        ties = [
+            j
+            for j in sorted(free)
+            if a["classes"][i] == b["classes"][j] and abs(score - b["scores"][j]) <= TIE_RELATIVE * score
+        ]
+        overlap = box_iou(a["boxes"][i : i + 1], b["boxes"][ties])[0]
+        if overlap.size and overlap.max() >= TIE_IOU:
+            pairs[i] = ties[int(overlap.argmax())]
+            free.remove(pairs[i])
 
 
 def _mask_gap(a: Array, b: Array, pairs: Array) -> Array:
