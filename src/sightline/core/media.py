@@ -8,6 +8,7 @@ their upper 8, CMYK is converted.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from sightline.core.errors import MediaError
 MAX_PIXELS = 200_000_000
 MAX_SIDE = 65_500
 HEADER_BYTES = 1 << 18
+_ORIENTATION = 274
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".ts"})
 
@@ -72,6 +74,8 @@ def probe(path: Path) -> Header:
                 header = parse_header(data + file.read(), where=path)
     except OSError as error:
         raise MediaError(f"cannot be read ({error.strerror})", where=path) from error
+    if min(header.stored_wh) < 1:
+        raise MediaError("header is cut short", where=path)
     return header
 
 
@@ -97,8 +101,14 @@ def decode_picture(
     if width < 1 or height < 1:
         raise MediaError("header is cut short", where=where)
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
-        raise MediaError(f"is {width}x{height}, over the limit of {max_pixels} pixels", where=where)
+        raise MediaError(
+            f"is {width}x{height}, over the limit of {max_pixels} pixels and {MAX_SIDE} a side",
+            where=where,
+            remedy="scale it down, or cut it into tiles",
+        )
     check_complete(data, header, where=where)
+    if header.kind == "tiff" and header.orientation != 1:
+        data = _lying_as_stored(data)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -243,6 +253,19 @@ def _tiff_tags(data: bytes, start: int) -> dict[int, int]:
     return tags
 
 
+def _lying_as_stored(data: bytes) -> bytes:
+    """A TIFF whose orientation tag says 1: OpenCV's decoder turns TIFFs by itself, whatever it is told."""
+    order = "<" if data[:2] == b"II" else ">"
+    patched = bytearray(data)
+    with suppress(struct.error):  # a directory cut short: what was found of it is mended
+        (at,) = struct.unpack_from(order + "I", data, 4)
+        (count,) = struct.unpack_from(order + "H", data, at)
+        for entry in range(at + 2, at + 2 + 12 * count, 12):
+            if struct.unpack_from(order + "H", data, entry)[0] == _ORIENTATION:
+                struct.pack_into(order + "H", patched, entry + 8, 1)
+    return bytes(patched)
+
+
 def _orientation(tags: dict[int, int]) -> int:
-    value = tags.get(274, 1)
+    value = tags.get(_ORIENTATION, 1)
     return value if 1 <= value <= 8 else 1
