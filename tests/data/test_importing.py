@@ -284,3 +284,12 @@ def test_groups_come_from_names_only_where_names_show_sequences() -> None:
         groups(["a"], "(")
     with pytest.raises(UsageError, match="matches no media name"):
         groups(["a"], "z")
+
+
+def test_nuts_start_their_ids_at_zero_and_lose_nothing(shared_data: Path, tmp_path: Path) -> None:
+    dataset, ledger = import_dataset(shared_data / "nuts_coco_instances", tmp_path / "d")
+    names = [dataset.classes[a.label] for r in dataset.records for a in r.annotations]
+    assert {n: names.count(n) for n in set(names)} == {"date": 71, "hazelnut": 53, "fig": 41}
+    assert len(dataset.records) == 18 and not ledger.entries and balanced(ledger)
+    assert all(a.kind == "polygon" for r in dataset.records for a in r.annotations)
+    assert dataset.header["source"]["licence"]["file"] == "LICENSE"

@@ -18,6 +18,7 @@ Points = Literal["as-labelled", "box-centres"]
 Media = Literal["link", "copy", "none"]
 
 PLACES_SHOWN = 3
+PIPE_WIDTH = 160
 
 
 def command(
@@ -66,7 +67,7 @@ def command(
         rename=_renames(rename or []),
         check_media=check_media and media != "none",
     )
-    console = Console()
+    console = _console()
     try:
         with _progress(console) as show:
             dataset, ledger = import_dataset(
@@ -92,6 +93,12 @@ def command(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _console() -> Console:
+    """The terminal as it is; a pipe or a file gets lines wide enough to read and to search."""
+    console = Console()
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
 
 def _renames(words: list[str]) -> dict[str, str]:
