@@ -13,7 +13,7 @@ from sightline.core.errors import MediaError, UsageError
 from sightline.core.specs import InputSpec
 from sightline.data.importing import import_dataset
 from sightline.export.writing import package_model
-from sightline.lifecycle.bench import Setting, bench, bench_records, size_mb
+from sightline.lifecycle.bench import FIGURES, Setting, bench, bench_records, size_mb
 from video.clip_models import ClipModel
 from video.conftest import write_png, write_video
 
@@ -30,6 +30,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_figures_of_a_video_fit_together(package: Path, tmp_path: Path) -> None:
     figures = bench(package, write_video(tmp_path / "v.mp4"), Setting(frames=12, threads=1))
     assert set(figures) == KEYS
+    assert set(figures) == set(FIGURES)
     assert figures["bench.frames"] == 12
     assert 0 < figures["bench.network_ms"] <= figures["bench.p95_ms"]
     assert figures["bench.p50_ms"] <= figures["bench.p95_ms"] <= figures["bench.p99_ms"]

@@ -53,6 +53,15 @@ for _ in range(10):
 print(first, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 
+# Every figure that `bench` gives; a criterion may name any of them.
+FIGURES = tuple(
+    f"bench.{name}"
+    for name in (
+        *("p50_ms", "p95_ms", "p99_ms", "network_ms", "cold_start_s", "peak_mb", "size_mb", "frames"),
+        *("decode_core_ms", "place_core_ms", "network_core_ms", "limit_fps"),
+    )
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:

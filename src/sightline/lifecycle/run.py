@@ -16,7 +16,7 @@ from sightline.data.dataset import Dataset
 from sightline.data.reading import ReadOptions
 from sightline.data.split import Split, make_split
 from sightline.lifecycle.state import State, held, listing
-from sightline.lifecycle.verdict import Figure, Verdict, judge
+from sightline.lifecycle.verdict import Figure, Verdict, check_criteria, judge
 
 SPLIT = "run"
 STAGES = ("import", "audit", "split", "train", "evaluate", "export", "measure", "bench")
@@ -87,6 +87,7 @@ def run(problem_path: Path, out: Path | None = None, *, say: Say | None = None) 
         ParityFailed: the exported file does not answer as the trained model does.
     """
     problem = Problem.load(problem_path)
+    check_criteria(problem)
     places = Places(workspace(problem_path, out))
     with held(places.root):
         state = State(places.root, say or (lambda name, kept, seconds: None))

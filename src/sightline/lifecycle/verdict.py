@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from sightline.core.errors import ProblemError
 from sightline.core.files import write_json
-from sightline.core.problem import Criterion
+from sightline.core.problem import Criterion, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,31 @@ class Verdict:
         return {"met": self.met, "criteria": rows}
 
 
+def check_criteria(problem: Problem) -> None:
+    """Refuse a criterion that will not be measured, before anything is trained for it.
+
+    Raises:
+        ProblemError: the metric is unknown, or belongs to a task that the problem does not have.
+    """
+    from sightline.evaluate import MEASURES
+    from sightline.lifecycle.bench import FIGURES
+
+    known = [name for name in MEASURES if name.split(".")[0] in problem.tasks] + list(FIGURES)
+    for criterion in problem.criteria:
+        if criterion.metric not in known:
+            raise _unmeasured(criterion.metric, known)
+
+
+def _unmeasured(metric: str, known: Iterable[str]) -> ProblemError:
+    near = get_close_matches(metric, known, n=1, cutoff=0.3)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return ProblemError(
+        f"{metric!r} is not measured for this problem",
+        where="criteria",
+        remedy=f"{hint}measured: {', '.join(sorted(known))}",
+    )
+
+
 def judge(criteria: tuple[Criterion, ...], figures: Mapping[str, Figure]) -> Verdict:
     """Hold each criterion to its figure.
 
@@ -74,13 +99,7 @@ def judge(criteria: tuple[Criterion, ...], figures: Mapping[str, Figure]) -> Ver
 def _judge(criterion: Criterion, figures: Mapping[str, Figure]) -> Judged:
     figure = figures.get(criterion.metric)
     if figure is None:
-        near = get_close_matches(criterion.metric, figures, n=1, cutoff=0.3)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ProblemError(
-            f"{criterion.metric!r} is not measured for this problem",
-            where="criteria",
-            remedy=f"{hint}measured: {', '.join(sorted(figures))}",
-        )
+        raise _unmeasured(criterion.metric, figures)
     value = figure.value
     if criterion.interval:
         value = figure.low if criterion.at_least is not None else figure.high

@@ -19,6 +19,7 @@ from sightline.core.media import write_picture
 from sightline.core.plain import Plain, plain_results, rows
 from sightline.draw import draw_results
 from sightline.video.pipeline import Prediction
+from sightline.video.trail import Trails
 
 CSV_COLUMNS = (
     "source",
@@ -235,7 +236,7 @@ def relative_name(source: str, root: Path) -> Path:
 
 
 class Mp4:
-    """One drawn video: every frame of a source at its own time, H.264.
+    """One drawn video: every frame of a source at its own time, H.264; located points leave a trail.
 
     A picture between videos becomes a frame like any other; frames of another size are refused.
     """
@@ -250,6 +251,7 @@ class Mp4:
         self._stream: Any = None
         self._count = 0
         self._last_pts = -1
+        self._trails = Trails()
 
     def __enter__(self) -> Self:
         import av
@@ -271,7 +273,8 @@ class Mp4:
         """Take one prediction; a fault has no frame."""
         if prediction.pixels is None or prediction.results is None:
             return
-        drawn = _even(draw_results(prediction.pixels, prediction.results))
+        trails = self._trails.push(prediction.results)
+        drawn = _even(draw_results(prediction.pixels, prediction.results, trails=trails))
         if self._stream is None:
             self._open(drawn.shape[1], drawn.shape[0])
         if (self._stream.width, self._stream.height) != (drawn.shape[1], drawn.shape[0]):
