@@ -77,3 +77,16 @@ def test_a_plug_in_is_looked_up_when_the_name_is_not_built_in(monkeypatch: pytes
     monkeypatch.setattr(catalogue, "entry_points", points)
     assert catalogue.resolve("mine") is catalogue.resolve("resnet50")
     assert seen == ["sightline.models"]
+
+
+def test_a_plug_in_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("mine", "no_such_package.mine:build", catalogue.GROUP)
+    monkeypatch.setattr(catalogue, "entry_points", lambda group: EntryPoints([point]))
+    with pytest.raises(ModelError, match=r"'mine': its plug-in no_such_package\.mine:build cannot be loaded"):
+        build("mine")
+
+
+def test_a_plug_in_that_gives_no_model_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "resolve", lambda name: lambda name, tasks, classes, inputs: 3)
+    with pytest.raises(ModelError, match="its function gave a int, no Model"):
+        build("mine")

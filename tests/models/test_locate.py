@@ -65,6 +65,8 @@ def test_hidden_points_teach_visibility_only() -> None:
     assert total(model.losses(batch)).item() == pytest.approx(total(terms).item())
 
 
-def test_a_backbone_without_maps_of_the_stride_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"maps"):
+def test_a_backbone_that_cannot_give_the_maps_is_refused() -> None:
+    with pytest.raises(ModelError, match="works at one size only; choose a convolutional one"):
         build("locator", classes=["ball"], backbone="test_vit", stride=4)
+    with pytest.raises(ModelError, match="no timm backbone; did you mean 'resnet50'"):
+        build("locator", classes=["ball"], backbone="resnet5o")

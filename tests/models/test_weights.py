@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,9 @@ def test_weights_of_another_network_are_refused_with_both_names(tmp_path: Path) 
 
 
 def test_a_run_folder_gives_its_best_weights_and_says_if_classes_differ(tmp_path: Path) -> None:
-    save_file(
-        model(seed=1).state_dict(), tmp_path / "best.safetensors", metadata={"classes": '["x", "y", "z"]'}
-    )
+    source = build(NAME, classes=("x", "y", "z"))
+    header = {"signature": json.dumps(source.signature.to_json())}
+    save_file(source.state_dict(), tmp_path / "best.safetensors", metadata=header)
     result = load_weights(model(), tmp_path)
     assert len(result.loaded) == len(model().state_dict())
     assert "classes were x, y, z" in str(result)
@@ -172,3 +173,9 @@ def test_a_network_failure_says_so_and_what_to_do(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(timm, "create_model", fails)
     with pytest.raises(WeightsError, match=r"could not be downloaded.*name resolution.*weights: none"):
         load_weights(ours, "imagenet")
+
+
+@pytest.mark.parametrize("value", ["not json", "3", "[1]", '{"classes": 3}', "{}"])
+def test_metadata_of_other_writers_does_no_harm(tmp_path: Path, value: str) -> None:
+    save_file(model().state_dict(), tmp_path / "w.safetensors", metadata={"signature": value})
+    assert load_weights(model(), tmp_path / "w.safetensors").notes == ()

@@ -98,6 +98,9 @@ class Maps(nn.Module):
     def __init__(self, name: str, *, least: int = 4, most: int = 32, channels_in: int = 3) -> None:
         super().__init__()
         self.name = timm_name(name)
+        config = timm.get_pretrained_cfg(self.name)
+        if config is not None and config.fixed_input_size:
+            raise ModelError(f"backbone {name!r} works at one size only", remedy="choose a convolutional one")
         try:
             probe: Any = timm.create_model(self.name, pretrained=False, features_only=True)
         except (RuntimeError, AttributeError, TypeError, ValueError) as error:

@@ -6,7 +6,7 @@ import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
@@ -74,6 +74,8 @@ def build(
     wanted = None if tasks is None else tuple(tasks)
     specs = None if inputs is None else dict(inputs)
     model = factory(name, wanted, tuple(classes), specs, **given)
+    if not isinstance(model, Model):
+        raise ModelError(f"its function gave a {type(model).__name__}, no Model", where=f"model {name!r}")
     if wanted is not None and set(model.signature.tasks) != set(wanted):
         raise ModelError(
             f"answers {', '.join(model.signature.tasks)}, not {', '.join(wanted)}",
@@ -95,14 +97,23 @@ def resolve(name: str) -> Factory:
         return factory
     plugins = {point.name: point for point in entry_points(group=GROUP)}
     if name in plugins:
-        loaded: Factory = plugins[name].load()
-        return loaded
+        return _plugged(plugins[name])
     import timm
 
     if timm.is_model(name):
         return resolve("resnet50")
     known = [*MODELS, *plugins, *timm.list_models()]
     raise ModelError(f"{name!r} is no model", remedy=f"{nearest(name, known)} built in: {', '.join(MODELS)}")
+
+
+def _plugged(point: EntryPoint) -> Factory:
+    try:
+        loaded: Factory = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ModelError(
+            f"its plug-in {point.value} cannot be loaded ({error})", where=f"model {point.name!r}"
+        ) from error
+    return loaded
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -90,10 +90,18 @@ def load_weights(model: Model, source: str | Path) -> Loaded:
     path = Path(source)
     weights, meta, notes = read_weights(path)
     result = _fill(model, weights, str(path))
-    theirs = json.loads(meta.get("classes", "null"))
-    if theirs is not None and tuple(theirs) != model.signature.classes:
+    theirs = _classes(meta)
+    if theirs is not None and theirs != model.signature.classes:
         notes = (*notes, f"the source's classes were {', '.join(theirs)}: the head is to be trained again")
     return replace(result, notes=notes)
+
+
+def _classes(meta: Mapping[str, str]) -> tuple[str, ...] | None:
+    """Class names in the signature that a run writes beside its weights; None where there is none."""
+    try:
+        return tuple(str(name) for name in json.loads(meta["signature"])["classes"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def read_weights(path: Path) -> tuple[Weights, dict[str, str], tuple[str, ...]]:
