@@ -152,8 +152,9 @@ def make_network(folder: Path, width: int) -> tuple[Path, Path]:
             self.detector = detector
 
         def forward(self, images: Tensor) -> Tensor:
-            mean, std = self.detector.normalise.mean / 255, self.detector.normalise.std / 255
-            x = (images - mean[:, None, None]) / std[:, None, None]
+            first = self.detector.normalise
+            mean, std = (v.reshape(3, 1, 1) / 255 for v in (first.mean, first.std))
+            x = (images - mean) / std
             boxes, scores = self.detector.boxes(self.detector.features(x))
             low, high = boxes[:, :2], boxes[:, 2:]
             return torch.cat([(low + high) / 2, high - low, scores], 1)
