@@ -1,7 +1,8 @@
 """The commands in the documentation are run, as they stand, in an empty folder.
 
 A fenced `sh` block is run when the line before it is `<!-- run: SETUP -->`; blocks of one page share a
-folder. SETUP names what stands there before the first block: `scenes`, `rallies` or `nothing`.
+folder. SETUP names what stands there before the first block: `scenes`, `rallies`, `package` (with pictures
+and a film beside it) or `nothing`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,14 @@ def prepare(setup: str, folder: Path) -> None:
         from sightline.simulate.labelled import write_coco_scenes
 
         write_coco_scenes(folder / "labels", 24, size_wh=(96, 64))
+    elif setup == "package":
+        from export.tiny_models import TinyModel
+        from sightline.export.writing import package_model
+        from sightline.simulate.labelled import write_coco_scenes, write_film
+
+        package_model(TinyModel("detect").eval(), folder / "package")
+        write_coco_scenes(folder / "pictures", 3, size_wh=(96, 64))
+        write_film(folder / "film.mp4", 0, frames=12, size_wh=(96, 64))
     else:
         assert setup == "nothing", f"unknown set-up {setup!r}"
 

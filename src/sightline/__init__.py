@@ -34,6 +34,7 @@ _PUBLIC = {
     "predict": "sightline.video.prediction",
     "bench": "sightline.lifecycle.bench",
     "run": "sightline.lifecycle.run",
+    "run": "sightline.lifecycle.run",
 }
 
 __all__ = sorted(_PUBLIC)
