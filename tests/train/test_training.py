@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from sightline.core.errors import DatasetError, StorageError, TrainingFailed, UsageError, WeightsError
 from sightline.train import Run, train, training
-from sightline.train.loop import Engine, fit
+from sightline.train.engine import Engine
+from sightline.train.loop import fit
 from train.toys import HalfSplit, MemoryDataset, TinyClassifier, problem
 
 pytestmark = pytest.mark.usefixtures("tiny")

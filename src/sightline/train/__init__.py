@@ -1,6 +1,6 @@
 """Training: `train(problem, dataset, split, out) -> Run`, and `rehearse` before it.
 
-Where torch is not loaded yet, its threads are told to sleep while they wait for one another: threads that spin
+Where torch is not loaded yet, its threads are told to sleep while they wait for one another: spinning threads
 take the cores that the loader processes need. OMP_WAIT_POLICY, if set, stays as it is.
 """
 
