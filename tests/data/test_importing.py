@@ -207,6 +207,14 @@ def test_a_name_to_rename_that_is_not_there_names_the_nearest(tmp_path: Path) ->
         import_dataset(tmp_path / "e", tmp_path / "d")
 
 
+def test_a_dataset_is_not_imported_again(tmp_path: Path) -> None:
+    picture(tmp_path / "s" / "a.jpg")
+    coco(tmp_path / "s", [{"id": 0, "file_name": "a.jpg"}], [])
+    import_dataset(tmp_path / "s", tmp_path / "d")
+    with pytest.raises(FormatError, match="is a dataset already; use it as it is"):
+        import_dataset(tmp_path / "d", tmp_path / "e")
+
+
 def test_an_import_that_fails_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "s"
     coco(source, [{"id": 0, "file_name": "a.jpg"}], [{"id": 1, "image_id": 0, "category_id": 7, "bbox": [1]}])

@@ -71,17 +71,7 @@ def import_dataset(
     if is_archive(source):
         source = unpacked(source, out)
         ledger.note(f"unpacked to {source}, where it stays")
-    name, why = (format, "named by the caller") if format != "auto" else formats.sniff(source)
-    module = formats.resolve(name)
-    if not source.exists():
-        raise DatasetError("does not exist", where=source)
-    ledger.note(f"format {name}: {why}")
-    reading = module.read(source, options, ledger)
-    if options.points == "box-centres":
-        if reading.table is not None:
-            raise UsageError(f"--points box-centres is not for format {name}", where=source)
-        reading = dataclasses.replace(reading, records=box_centres(reading.records, ledger))
-    check_classes(reading.classes, where=source)
+    reading, seen = _read(source, format, options, ledger)
     reading, renumber = _renamed(reading, options.rename, tuple(classes), source)
     if fetch:
         limits = fetch if isinstance(fetch, FetchLimits) else FetchLimits()
@@ -92,7 +82,7 @@ def import_dataset(
     else:
         checked = dataclasses.replace(reading, table=JudgedTables(reading.table, desk, group, progress))
     checked.made = {**reading.made, **desk.made}
-    lineage = {"path": str(origin.absolute()), "format": name, "seen": why, **_licence(source)}
+    lineage = {"path": str(origin.absolute()), **seen, **_licence(source)}
     lineage["labels_sha256"] = _hash_labels(reading)
     dataset = write_dataset(
         out,
@@ -106,6 +96,22 @@ def import_dataset(
         accept=lambda: _hold_to_limit(ledger, drop_limit, source, out),
     )
     return dataset, ledger
+
+
+def _read(source: Path, format: str, options: ReadOptions, ledger: Ledger) -> tuple[Reading, dict[str, str]]:
+    """What a format found, and which format it was and why."""
+    name, why = (format, "named by the caller") if format != "auto" else formats.sniff(source)
+    module = formats.resolve(name)
+    if not source.exists():
+        raise DatasetError("does not exist", where=source)
+    ledger.note(f"format {name}: {why}")
+    reading = module.read(source, options, ledger)
+    if options.points == "box-centres":
+        if reading.table is not None:
+            raise UsageError(f"--points box-centres is not for format {name}", where=source)
+        reading = dataclasses.replace(reading, records=box_centres(reading.records, ledger))
+    check_classes(reading.classes, where=source)
+    return reading, {"format": name, "seen": why}
 
 
 def _renamed(

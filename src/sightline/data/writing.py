@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -64,18 +65,18 @@ def write_dataset(
     check_classes(reading.classes, where=root)
     try:
         with folder_written_whole(root, replace=replace) as part:
-            counts = _write_records(part / TABLE, reading)
+            tally = _write_records(part / TABLE, reading)
             if accept is not None:
                 accept()
-            names = _media_names(part / TABLE, reading)
+            names = list(tally.media)
             origins = _origins(names, reading, found or {}, media)
             put(origins, part / MEDIA, media, _ticker(progress, len(origins)))
             made = {n: examine(part / MEDIA / n) for n, origin in origins.items() if callable(origin)}
             _write_media_table(part / MEDIA_TABLE, names, {**(found or {}), **made})
-            header = _header(part, reading, ledger, media, counts, source or {}, parent)
+            header = _header(part, reading, ledger, media, tally, source or {}, parent)
             write_text(part / HEADER, yaml.safe_dump(header, sort_keys=False, allow_unicode=True))
             write_json(part / LEDGER, ledger.to_json())
-            _write_author_split(part, header["fingerprint"])
+            _write_author_split(part, tally.parts, header["fingerprint"])
     except OSError as error:
         raise DatasetError(f"cannot be written ({error.strerror or error})", where=root) from error
     return Dataset.open(root, verify=False)
@@ -93,13 +94,43 @@ def _origins(
     return origins
 
 
-def _write_records(path: Path, reading: Reading) -> tuple[int, int]:
-    """Write the rows; give the numbers of records and annotations."""
-    ids: set[str] = set()
-    records = annotations = 0
+@dataclass(slots=True)
+class _Tally:
+    """What is learnt of the rows while they are written."""
+
+    classes: int
+    ids: set[str] = field(default_factory=set)
+    records: int = 0
+    annotations: int = 0
+    media: dict[str, None] = field(default_factory=dict)
+    parts: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, batch: pa.Table) -> None:
+        """Count a table; raises DatasetError where an id is there already or a label is no class."""
+        labels = _labels(batch.column("annotations").combine_chunks())
+        if len(labels) and (labels.min() < 0 or labels.max() >= self.classes):
+            raise DatasetError(
+                f"class index {labels.max()} (least {labels.min()}) is not one of {self.classes} classes"
+            )
+        self.records += batch.num_rows
+        self.annotations += len(labels)
+        fresh = batch.column("id").to_pylist()
+        self.ids.update(fresh)
+        if len(self.ids) != self.records:
+            twice = next((i for n, i in enumerate(fresh) if i in fresh[:n]), fresh[0])
+            raise DatasetError(f"record id {twice!r} appears twice")
+        self.media.update(dict.fromkeys(_media_names(batch)))
+        parts = batch.column("partition").to_pylist()
+        if any(parts):
+            self.parts += [(name, part) for name, part in zip(fresh, parts, strict=True) if part]
+
+
+def _write_records(path: Path, reading: Reading) -> _Tally:
+    """Write the rows, and tell what they are."""
+    tally = _Tally(len(reading.classes))
     plain = ["group", "sensor", "partition"]
     with (
-        pq.ParquetWriter(path, RECORDS, compression="zstd", use_dictionary=plain) as file,
+        pq.ParquetWriter(path, RECORDS, compression="lz4", use_dictionary=plain) as file,
         # Encoding needs no interpreter: one table is written while the next is made.
         ThreadPoolExecutor(1) as writer,
     ):
@@ -108,26 +139,10 @@ def _write_records(path: Path, reading: Reading) -> tuple[int, int]:
             if pending is not None:
                 pending.result()
             pending = writer.submit(file.write_table, batch)
-            records += batch.num_rows
-            annotations += _check_labels(batch, len(reading.classes))
-            fresh = batch.column("id").to_pylist()
-            ids.update(fresh)
-            if len(ids) != records:
-                twice = next((i for n, i in enumerate(fresh) if i in fresh[:n]), fresh[0])
-                raise DatasetError(f"record id {twice!r} appears twice")
+            tally.add(batch)
         if pending is not None:
             pending.result()
-    return records, annotations
-
-
-def _check_labels(batch: pa.Table, classes: int) -> int:
-    """Number of annotations; raises DatasetError where a label is no class."""
-    labels = _labels(batch.column("annotations").combine_chunks())
-    if len(labels) and (labels.min() < 0 or labels.max() >= classes):
-        raise DatasetError(
-            f"class index {labels.max()} (least {labels.min()}) is not one of {classes} classes"
-        )
-    return len(labels)
+    return tally
 
 
 def _labels(marks: pa.Array) -> NDArray[np.int32]:
@@ -149,12 +164,12 @@ def _batches(reading: Reading) -> Iterator[pa.Table]:
         yield to_table(chunk)
 
 
-def _media_names(path: Path, reading: Reading) -> list[str]:
-    """Names of all media and maps, each once, in order of their records."""
-    table = pq.read_table(path, columns=["media", "maps"])
-    names = dict.fromkeys(table.column("media").to_pylist())
-    for pairs in table.column("maps").to_pylist():
-        names.update((name, None) for _, name in pairs)
+def _media_names(batch: pa.Table) -> list[str]:
+    """Names of media and maps of a table, in order of their records."""
+    names: list[str] = batch.column("media").to_pylist()
+    maps = batch.column("maps").combine_chunks()
+    if len(batch) and len(maps.items):
+        names += maps.items.to_pylist()
     return [name for name in names if not is_url(name)]
 
 
@@ -176,7 +191,7 @@ def _header(
     reading: Reading,
     ledger: Ledger,
     media: MediaMode,
-    counts: tuple[int, int],
+    tally: _Tally,
     source: Mapping[str, Any],
     parent: str,
 ) -> dict[str, Any]:
@@ -186,8 +201,8 @@ def _header(
         "format": FORMAT,
         "fingerprint": mark,
         "classes": list(reading.classes),
-        "records": counts[0],
-        "annotations": counts[1],
+        "records": tally.records,
+        "annotations": tally.annotations,
         "records_sha256": records,
         "media": {"mode": media, "root": str(reading.media_root.absolute())},
         "source": {**source, **reading.notes},
@@ -197,15 +212,12 @@ def _header(
     }
 
 
-def _write_author_split(part: Path, mark: str) -> None:
+def _write_author_split(part: Path, parts: list[tuple[str, str]], mark: str) -> None:
     """The author's own partitions as a split of the name `author`, where there are any."""
-    table = pq.read_table(part / TABLE, columns=["id", "partition"])
-    parts = table.column("partition").to_pylist()
-    if not any(parts):
-        return
-    pairs = [(i, p) for i, p in zip(table.column("id").to_pylist(), parts, strict=True) if p]
-    (part / SPLITS).mkdir()
-    write_parts(part / SPLITS / "author.parquet", pairs, {"dataset": mark, "by": "author", "name": "author"})
+    if parts:
+        (part / SPLITS).mkdir()
+        about = {"dataset": mark, "by": "author", "name": "author"}
+        write_parts(part / SPLITS / "author.parquet", parts, about)
 
 
 def refuse_occupied(root: Path, *, replace: bool) -> None:

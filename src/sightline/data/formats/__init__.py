@@ -47,10 +47,12 @@ def sniff(source: Path) -> tuple[str, str]:
     """Which format `source` is in, and what was seen that says so.
 
     Raises:
-        FormatError: the source is absent, or no format knows it, or it names several.
+        FormatError: the source is absent, is a dataset already, or no format knows it.
     """
     if not source.exists():
         raise FormatError("does not exist", where=source)
+    if (source / "dataset.yaml").is_file() and (source / "records.parquet").is_file():
+        raise FormatError("is a dataset already", where=source, remedy="use it as it is")
     for name in FORMATS:
         seen = resolve(name).sniff(source)
         if seen:
