@@ -2,8 +2,6 @@
 
 Rows after a top-k have no order where scores are equal, so detections and instances are compared as
 matched sets: each row looks for an unused row of the same class with nearly the same score and corners.
-Where two overlapping boxes tie, rounding decides which of them suppresses the other: rows left over are
-partners too where they overlap by half and their scores tie, but only a few rows may need that.
 """
 
 from __future__ import annotations
@@ -15,8 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.core.geometry import box_iou
-
 Array = NDArray[Any]
 Row = Mapping[str, Array]
 
@@ -25,7 +21,6 @@ PIXEL_TOLERANCE = 0.05
 SHARE_TOLERANCE = 1e-3
 UNMATCHED_TOLERANCE = 0.01
 RELATIVE_TOLERANCE = 1e-3
-TIE_RELATIVE, TIE_IOU, TIED_TOLERANCE = 1e-3, 0.5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,35 +122,21 @@ def _labelled(row: Row) -> Array:
 
 
 def _detect(a: Row, b: Row, allowed: Allowance) -> list[Gap]:
-    lost, tied = unmatched(a, b, allowed.edge)
-    return [
-        Gap("share of rows without a partner", lost, UNMATCHED_TOLERANCE),
-        Gap("share of rows with a tied partner only", tied, TIED_TOLERANCE),
-    ]
+    share = unmatched(a, b, allowed.edge)
+    return [Gap("share of rows without a partner", share, UNMATCHED_TOLERANCE)]
 
 
-def unmatched(a: Row, b: Row, cut: float = 0.0) -> tuple[float, float]:
-    """Shares of the rows of both sides that find no partner, and only one that ties with them.
-
-    Rows at the score `cut` need none.
-    """
+def unmatched(a: Row, b: Row, cut: float = 0.0) -> float:
+    """Share of the rows of both sides that find no partner; rows at the score `cut` need none."""
     rows_a, rows_b = _kept(a), _kept(b)
-    total = len(rows_a) + len(rows_b)
-    if not total:
-        return 0.0, 0.0
+    if not rows_a and not rows_b:
+        return 0.0
     edge = cut + SCORE_TOLERANCE if cut else 0.0
     pairs = _match(a, b, rows_a, rows_b)
-    strict = _lost(a, b, pairs, edge)
-    _match_ties(a, b, rows_a, rows_b, pairs)
-    lost = _lost(a, b, pairs, edge)
-    return lost / total, (strict - lost) / total
-
-
-def _lost(a: Row, b: Row, pairs: dict[int, int], edge: float) -> int:
-    """How many rows of both sides above the edge have no partner."""
     taken = set(pairs.values())
-    lost_a = sum(1 for row in _kept(a) if row not in pairs and a["scores"][row] > edge)
-    return lost_a + sum(1 for row in _kept(b) if row not in taken and b["scores"][row] > edge)
+    lost = sum(1 for row in rows_a if row not in pairs and a["scores"][row] > edge)
+    lost += sum(1 for row in rows_b if row not in taken and b["scores"][row] > edge)
+    return lost / (len(rows_a) + len(rows_b))
 
 
 def _kept(row: Row) -> list[int]:
@@ -183,22 +164,6 @@ def _match(a: Row, b: Row, rows_a: list[int], rows_b: list[int]) -> dict[int, in
             pairs[i] = j
             used.add(j)
     return pairs
-
-
-def _match_ties(a: Row, b: Row, rows_a: list[int], rows_b: list[int], pairs: dict[int, int]) -> None:
-    """Add partners among the rows left over that tie in score and overlap."""
-    free = set(rows_b) - set(pairs.values())
-    for i in (row for row in rows_a if row not in pairs):
-        score = a["scores"][i]
-        ties = [
-            j
-            for j in sorted(free)
-            if a["classes"][i] == b["classes"][j] and abs(score - b["scores"][j]) <= TIE_RELATIVE * score
-        ]
-        overlap = box_iou(a["boxes"][i : i + 1], b["boxes"][ties])[0]
-        if overlap.size and overlap.max() >= TIE_IOU:
-            pairs[i] = ties[int(overlap.argmax())]
-            free.remove(pairs[i])
 
 
 def _mask_gap(a: Array, b: Array, pairs: Array) -> Array:
