@@ -34,7 +34,6 @@ _PUBLIC = {
     "predict": "sightline.video.prediction",
     "bench": "sightline.lifecycle.bench",
     "run": "sightline.lifecycle.run",
-    "run": "sightline.lifecycle.run",
 }
 
 __all__ = sorted(_PUBLIC)
