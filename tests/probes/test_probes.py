@@ -64,7 +64,11 @@ PROBES = {
     "maskrcnn": Probe(
         "coco",
         ("instances",),
-        {"name": "maskrcnn", "input": SIZE, "options": {"backbone": "resnet18", "width": 64, "regions": 64, "anchor": 4}},
+        {
+            "name": "maskrcnn",
+            "input": SIZE,
+            "options": {"backbone": "resnet18", "width": 64, "regions": 64, "anchor": 4},
+        },
         "instances.map50",
         0.5,
         {"epochs": 80, "lr": 0.001},
