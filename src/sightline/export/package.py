@@ -101,15 +101,9 @@ def export(
     stage = stage_of(signature, tuple(v.name for v in final.graph.output), body, wanted.runtime)
     exported = Predictor(signature, resolve(wanted.runtime)(body, stage, RuntimeOptions()))
     quality = _rescore(run.predictor(), exported, dataset, ids, wanted)
-    manifest = Manifest(
-        run.problem.name,
-        version,
-        {STAGE: stage},
-        lineage=_lineage(run, dataset, ids),
-        quality=quality,
-        speed={"bench.network_ms": _network_ms(exported), "bench.size_mb": len(body) / 1e6},
-        reference=_reference(exported, dataset, ids),
-    )
+    speed = {"bench.network_ms": _network_ms(exported), "bench.size_mb": len(body) / 1e6}
+    lineage, reference = _lineage(run, dataset, ids), _reference(exported, dataset, ids)
+    manifest = Manifest(run.problem.name, version, {STAGE: stage}, lineage, quality, speed, reference)
     return write_package(
         out,
         body,
