@@ -40,7 +40,7 @@ train:
 
 criteria:
   - {metric: locate.mean_px, at_most: 4}
-  - {metric: locate.visible_f1, at_least: 0.9}
+  - {metric: locate.visible_f1, at_least: 0.85}
   - {metric: bench.p95_ms, at_most: 50}
 """
 

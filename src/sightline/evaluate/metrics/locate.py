@@ -105,7 +105,9 @@ class Locate(Family):
 
     def caption(self, quality: float) -> str:
         """See `Family.caption`."""
-        return f"{-quality:.1f} px off" if quality > -WRONG_SIGHT else "wrong about sight"
+        if quality <= -WRONG_SIGHT:
+            return "wrong about sight"
+        return f"{-quality:.1f} px off" if quality else "rightly silent"
 
     def details(self) -> dict[str, Any]:
         """Share within each distance, counts of sight, and a table of points."""
