@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import av
@@ -9,6 +10,7 @@ import pytest
 
 from sightline.core.errors import MediaError
 from sightline.core.frames import FrameReader, read_frame
+from sightline.video.sources import Frame, find_sources
 
 
 def make_video(path: Path, frames: int, rate: int = 10) -> Path:
@@ -51,3 +53,31 @@ def test_frames_before_the_start_of_a_cut_clip_are_not_counted(shared_data: Path
         assert still is not None
         difference = np.abs(reader.read(index)[:, :, ::-1].astype(int) - still)
         assert float(difference.mean()) < 4
+
+
+def filmed_on_its_side(path: Path) -> None:
+    """A video, bright on its left, whose file asks players to turn it a quarter clockwise."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        pixels = np.zeros((32, 64, 3), np.uint8)
+        pixels[:, :16] = 255
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 44  # past the times, the track's number and its layers
+    one, back = 1 << 16, (1 << 32) - (1 << 16)
+    data[matrix : matrix + 36] = struct.pack(">9I", 0, one, 0, back, 0, 0, 32 << 16, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+def test_a_video_filmed_on_its_side_is_read_upright_by_both_readers(tmp_path: Path) -> None:
+    filmed_on_its_side(tmp_path / "side.mp4")
+    reader = FrameReader(tmp_path / "side.mp4")
+    upright = reader.read(1)
+    assert reader.size_wh == (32, 64) and upright.shape == (64, 32, 3)
+    assert upright[:12].min() > 200 and upright[20:].max() < 60
+    [source] = find_sources([tmp_path / "side.mp4"])
+    frames = [frame for frame in source if isinstance(frame, Frame)]
+    assert np.array_equal(frames[1].read(), upright)

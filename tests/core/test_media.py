@@ -147,3 +147,13 @@ def test_a_written_picture_reads_back_in_its_colours(tmp_path: Path, suffix: str
     pixels[:] = (200, 100, 50)
     write_picture(tmp_path / f"a{suffix}", pixels)
     assert np.abs(read_picture(tmp_path / f"a{suffix}").astype(int) - pixels).max() <= 4
+
+
+def test_a_webp_whose_orientation_stands_behind_many_pixels_is_probed_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    noise = np.random.default_rng(0).integers(0, 255, (500, 700, 3), np.uint8)
+    path = tmp_path / "large.webp"
+    path.write_bytes(coded(Image.fromarray(noise), "webp", lossless=True, exif=exif))
+    assert path.stat().st_size > 1 << 18
+    assert probe(path).size_wh == (500, 700) == read_picture(path).shape[1::-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -154,3 +155,11 @@ def test_what_cannot_be_a_sample_says_so(tmp_path: Path) -> None:
     (found,) = samples(data, ["rgb1.png"], deep)
     with pytest.raises(MediaError, match="depth must be 16-bit grey"):
         read_inputs(data, found, deep)
+
+
+def test_a_clip_does_not_reach_into_another_folder_of_its_group(tmp_path: Path) -> None:
+    records = [replace(r, group="match") for part in ("rally1", "rally2") for r in frames(part, [1, 2, 3])]
+    made = dataset(tmp_path, records)
+    spec = {"clip": InputSpec(SIZE, frames=3)}
+    [clip] = samples(made, ["rally2/1.png"], spec)
+    assert [r.media for r in clip.inputs["clip"]] == ["rally2/1.png"] * 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,14 +44,14 @@ def test_crowds_neither_help_nor_hurt_and_truths_are_used_once() -> None:
     boxes = [[0, 0, 10, 10], [0, 0, 10, 9.9], [55, 55, 70, 70]]
     result = Detections(np.array(boxes), np.array([0.9, 0.5, 0.4]), np.zeros(3), ("cat", "dog"))
     chosen = best_thresholds([(record, {"detect": result})], ("detect",), ("cat", "dog"))
-    assert chosen == {"detect": 0.7}
+    assert chosen == pytest.approx({"detect": 0.7})
 
 
 def test_classes_are_matched_by_name_not_by_number() -> None:
     record = Record("a", "a.png", (100, 100), (Annotation(1, box=(0, 0, 10, 10)),))
     result = Detections(np.array([[0, 0, 10, 10]]), np.array([0.8]), np.zeros(1), ("cat", "dog"))
     chosen = best_thresholds([(record, {"detect": result})], ("detect",), ("dog", "cat"))
-    assert chosen == {"detect": 0.4}
+    assert chosen == pytest.approx({"detect": 0.4})
 
 
 def test_a_hidden_point_is_nothing_to_find() -> None:
@@ -60,4 +61,4 @@ def test_a_hidden_point_is_nothing_to_find() -> None:
         (seen, {"locate": Points(np.zeros((1, 2)), np.array([0.6]), ("ball",))}),
         (hidden, {"locate": Points(np.zeros((1, 2)), np.array([0.3]), ("ball",))}),
     ]
-    assert best_thresholds(answers, ("locate",), ("ball",)) == {"locate": 0.45}
+    assert best_thresholds(answers, ("locate",), ("ball",)) == pytest.approx({"locate": 0.45})

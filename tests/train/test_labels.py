@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sightline.core.errors import DatasetError
 from sightline.core.geometry import box_iou, move_points, placement, warp
 from sightline.core.problem import AugmentSection
 from sightline.core.records import Annotation, Record, Rle
@@ -154,10 +153,10 @@ def test_segments_are_painted_from_outlines_where_there_is_no_map() -> None:
     assert (segment == (bright()[:, :, 0] > 0)).all()
 
 
-def test_a_record_without_a_label_of_the_whole_picture_cannot_be_classified() -> None:
+def test_a_picture_that_nobody_labelled_has_no_target_for_classify() -> None:
     labeller = Labeller({"classify"}, ("a",), no_map)
-    with pytest.raises(DatasetError, match="no label of the whole picture"):
-        labeller(record(Annotation(0, box=BOX)), placement(SOURCE_WH, SPEC), SPEC.size_wh)
+    assert "label" not in labeller(record(Annotation(0, box=BOX)), placement(SOURCE_WH, SPEC), SPEC.size_wh)
+    assert labeller(record(Annotation(0)), placement(SOURCE_WH, SPEC), SPEC.size_wh)["label"] == 0
 
 
 def test_grey_passes_saturation_and_hue_and_brightness_multiplies() -> None:

@@ -69,7 +69,7 @@ def test_json_lines_hold_one_frame_a_line_whatever_its_name(tmp_path: Path) -> N
     results = lines[0]["results"]
     assert results["detect"] == [{"class": "dög", "score": 0.75, "box": [3, 2, 8, 9]}]
     assert results["classify"]["class"] == "dög"
-    assert results["locate"] == [{"class": "ball", "score": 0.125, "point": [1.5, 2.5]}]
+    assert results["locate"] == [{"class": "ball", "score": 0.125, "seen": False, "point": [1.5, 2.5]}]
     assert results["depth"]["metres_p50"] == 2
     assert sum(results["segment"][0]["mask"]["counts"][1::2]) == MASK.sum()
     assert (lines[1]["index"], lines[1]["time_s"]) == (3, 0.3)

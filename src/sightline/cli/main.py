@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from sightline.core.errors import SightlineError, UsageError
+from sightline.core.errors import MissingExtra, SightlineError, UsageError
 
 # Verb -> its line in `sightline --help`. The function `command` of `sightline.cli.VERB_command` is the verb.
 VERBS = {
@@ -26,6 +26,16 @@ VERBS = {
     "predict": "results for pictures, folders and videos",
     "run": "all of it from a problem.yaml, redoing only what changed",
     "demo": "the whole life cycle on simulated rallies",
+}
+
+# What is not installed with the base -> the extra that brings it.
+EXTRAS = {
+    **dict.fromkeys(
+        ("pyarrow", "PIL", "msgspec", "scipy", "matplotlib", "jinja2", "pandas", "defusedxml"), "data"
+    ),
+    **dict.fromkeys(("torch", "torchvision", "timm", "accelerate", "safetensors", "tensorboard"), "train"),
+    **dict.fromkeys(("onnx", "onnxscript"), "train"),
+    "openvino": "openvino",
 }
 
 
@@ -59,5 +69,14 @@ def main(arguments: list[str] | None = None) -> None:
             raise UsageError(f"{words[0]!r} is no verb", remedy=hint)
         load(words[0])(words[1:], prog_name=f"sightline {words[0]}")
     except SightlineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        refuse(error)
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        refuse(MissingExtra(error.name, EXTRAS[error.name]))
+
+
+def refuse(error: SightlineError) -> None:
+    """Say an error of ours and end with its exit code."""
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(error.exit_code)

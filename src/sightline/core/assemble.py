@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sightline.core.geometry import Matrix, clip_boxes, invert, move_boxes, move_points, warp
 from sightline.core.results import (
+    IN_SIGHT,
     ClassScores,
     DepthMap,
     Detections,
@@ -81,7 +82,8 @@ def _segment(
 def _locate(
     row: Row, signature: Signature, back: Matrix, source_wh: tuple[int, int], threshold: float
 ) -> Result:
-    return Points(move_points(row["points"], back), row["visible"], signature.classes)
+    least = signature.thresholds.get("locate", IN_SIGHT)
+    return Points(move_points(row["points"], back), row["visible"], signature.classes, least)
 
 
 def _depth(

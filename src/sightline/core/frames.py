@@ -26,8 +26,8 @@ class FrameReader:
 
     Frame numbers are positions in presentation order among the packets that are in the file and shown: a
     header may claim more, a cut clip holds frames before its start that no player shows, and a packet may
-    still not decode. RGB conversion is swscale's, from the stream's own
-    matrix and range.
+    still not decode. RGB conversion is swscale's, from the stream's own matrix and range; a video
+    that was filmed on its side is turned upright.
 
     Raises:
         MediaError: the file is absent, is no video, or holds no video frame.
@@ -49,6 +49,17 @@ class FrameReader:
         self._stream.thread_type = "AUTO"
         self._decoder: Iterator[Any] | None = None
         self._next = -1
+        self._turned = self._first_is_turned()
+
+    def _first_is_turned(self) -> bool:
+        """Whether frames are shown on their side; only a decoded frame says so."""
+        try:
+            self._seek(0)
+            first = next(iter(self._decoder or ()), None)
+        except av.FFmpegError:
+            first = None
+        self._decoder = None
+        return first is not None and quarter_turns(first) % 2 == 1
 
     def __len__(self) -> int:
         return len(self._pts)
@@ -56,7 +67,8 @@ class FrameReader:
     @property
     def size_wh(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        return int(self._stream.width), int(self._stream.height)
+        width, height = int(self._stream.width), int(self._stream.height)
+        return (height, width) if self._turned else (width, height)
 
     def time_s(self, index: int) -> float:
         """Presentation time of a frame in seconds."""
@@ -72,8 +84,7 @@ class FrameReader:
             frame = self._forward(index)
         if frame is None:
             raise MediaError(f"frame {index} does not decode", where=self._path)
-        pixels: Frame = frame.to_ndarray(format="rgb24")
-        return pixels
+        return to_rgb(frame)
 
     def _seek(self, index: int) -> None:
         self._container.seek(self._pts[index], stream=self._stream, backward=True)
@@ -96,6 +107,18 @@ class FrameReader:
     def close(self) -> None:
         """Free the decoder."""
         self._container.close()
+
+
+def quarter_turns(frame: Any) -> int:
+    """Quarter turns, anticlockwise, that show a decoded frame as its file asks (0..3)."""
+    return round(int(frame.rotation) / 90) % 4
+
+
+def to_rgb(frame: Any) -> Frame:
+    """Upright RGB pixels (H, W, 3) of a decoded frame, by its own colour matrix and range, in this thread."""
+    pixels: Frame = frame.to_ndarray(format="rgb24", threads=1)
+    turns = quarter_turns(frame)
+    return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
 
 _readers: threading.local = threading.local()

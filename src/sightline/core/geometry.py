@@ -97,8 +97,16 @@ def place(picture: Array, spec: InputSpec) -> tuple[Array, Matrix]:
     """The reference placing: a source picture into the network's input, and the matrix that did it."""
     height, width = picture.shape[:2]
     matrix = placement((width, height), spec)
-    nearest = spec.pixels == "depth16"
-    return warp(picture, matrix, spec.size_wh, pad=spec.pad, nearest=nearest), matrix
+    return resample(picture, matrix, spec), matrix
+
+
+def resample(picture: Array, matrix: Matrix, spec: InputSpec) -> Array:
+    """A source picture through any matrix onto the input's canvas, as its kind of pixels asks.
+
+    Depth is never mixed between pixels, and is 0 (unknown) outside the picture.
+    """
+    depth = spec.pixels == "depth16"
+    return warp(picture, matrix, spec.size_wh, pad=0 if depth else spec.pad, nearest=depth)
 
 
 def move_points(points_xy: Array, matrix: Matrix) -> Array:

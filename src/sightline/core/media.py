@@ -22,6 +22,7 @@ from sightline.core.errors import MediaError
 MAX_PIXELS = 200_000_000
 MAX_SIDE = 65_500
 HEADER_BYTES = 1 << 18
+WEBP_HAS_EXIF = 0x08
 _ORIENTATION = 274
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".ts"})
@@ -226,14 +227,24 @@ def _webp(data: bytes) -> Header:
     if kind == b"VP8X":
         width = 1 + int.from_bytes(data[24:27], "little")
         height = 1 + int.from_bytes(data[27:30], "little")
-        exif = data.find(b"EXIF", 30)
-        orientation = _orientation(_tiff_tags(data[exif + 8 :], 0)) if exif > 0 else 1
-        return Header("webp", (width, height), orientation)
+        if not data[20] & WEBP_HAS_EXIF:
+            return Header("webp", (width, height))
+        return Header("webp", (width, height), _orientation(_tiff_tags(_webp_exif(data), 0)))
     if kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
         return Header("webp", (1 + (bits & 0x3FFF), 1 + ((bits >> 14) & 0x3FFF)))
     width, height = struct.unpack_from("<HH", data, 26)
     return Header("webp", (width & 0x3FFF, height & 0x3FFF))
+
+
+def _webp_exif(data: bytes) -> bytes:
+    """The EXIF chunk, which stands behind the pixels; struct.error where the data end before it."""
+    at = 12
+    while True:
+        kind, length = struct.unpack_from("<4sI", data, at)
+        if kind == b"EXIF":
+            return data[at + 8 : at + 8 + length].removeprefix(b"Exif\0\0")
+        at += 8 + length + length % 2
 
 
 def _tiff_tags(data: bytes, start: int) -> dict[int, int]:

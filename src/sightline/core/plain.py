@@ -107,8 +107,10 @@ def _panoptic(result: PanopticMap) -> list[Plain]:
 def _locate(result: Points) -> list[Plain]:
     names = result.names or tuple(str(k) for k in range(len(result.visible)))
     return [
-        {"class": names[k % len(names)], "score": _score(visible), "point": _px(point)}
-        for k, (point, visible) in enumerate(zip(result.points, result.visible, strict=True))
+        {"class": names[k % len(names)], "score": _score(visible), "seen": bool(seen), "point": _px(point)}
+        for k, (point, visible, seen) in enumerate(
+            zip(result.points, result.visible, result.seen, strict=True)
+        )
     ]
 
 

@@ -18,6 +18,9 @@ F32 = NDArray[np.float32]
 I64 = NDArray[np.int64]
 Classes = tuple[str, ...]
 
+# A point counts as in sight from this probability on, where no threshold was chosen for the model.
+IN_SIGHT = 0.5
+
 
 def _check(owner: Any, shapes: dict[str, tuple[int | None, ...]], dtypes: dict[str, str]) -> None:
     """Cast, freeze and check every array field; None in a shape is any length."""
@@ -140,15 +143,24 @@ class PanopticMap:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """Points (K, 2) xy of tiny objects and the probability (K,) that each is in sight."""
+    """Points (K, 2) xy of tiny objects and the probability (K,) that each is in sight.
+
+    `threshold` is the probability from which on a point counts as in sight.
+    """
 
     points: F32
     visible: F32
     names: Classes
+    threshold: float = IN_SIGHT
 
     def __post_init__(self) -> None:
         k = len(self.visible)
         _check(self, {"points": (k, 2), "visible": (k,)}, {"points": "float32", "visible": "float32"})
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Which points (K,) count as in sight."""
+        return self.visible >= self.threshold
 
 
 @dataclass(frozen=True, slots=True, eq=False)

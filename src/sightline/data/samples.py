@@ -108,12 +108,14 @@ class _Index:
 
     def __init__(self, dataset: Dataset) -> None:
         self._by_key: dict[Key, list[Record]] = {}
+        self._sequences: dict[tuple[Key, str], list[Record]] = {}
         for record in dataset.records:
             bare = replace(record, annotations=(), maps=EMPTY)
             self._by_key.setdefault(_key(record), []).append(bare)
-        for records in self._by_key.values():
+            self._sequences.setdefault(_sequence(record), []).append(bare)
+        for records in (*self._by_key.values(), *self._sequences.values()):
             records.sort(key=_order)
-        self._place = {r.id: i for records in self._by_key.values() for i, r in enumerate(records)}
+        self._place = {r.id: i for records in self._sequences.values() for i, r in enumerate(records)}
         self._times: dict[Key, list[float]] = {}
 
     def clip(self, newest: Record, spec: InputSpec) -> tuple[Record, ...]:
@@ -128,7 +130,7 @@ class _Index:
             frame = max(0, newest.frame - age)
             bare = replace(newest, annotations=(), maps=EMPTY, time_s=None)
             return replace(bare, id=f"{newest.media}#{frame}", frame=frame)
-        records = self._by_key[_key(newest)]
+        records = self._sequences[_sequence(newest)]
         at = self._place[newest.id]
         if newest.frame < 0:
             return records[max(0, at - age)]
@@ -155,8 +157,13 @@ class _Index:
 
 
 def _key(record: Record) -> Key:
-    """The sequence a record is in."""
+    """What a record may be paired with: its group and sensor."""
     return record.group or (record.media if record.frame >= 0 else record.id), record.sensor
+
+
+def _sequence(record: Record) -> tuple[Key, str]:
+    """What a clip may reach back through: one group may hold several sequences, each in its own folder."""
+    return _key(record), str(PurePosixPath(record.media).parent)
 
 
 def _time(record: Record) -> float:

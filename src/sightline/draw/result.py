@@ -27,9 +27,6 @@ TOP_CLASSES = 3
 # Dense layers lie under shapes, shapes under points, and the answer for the whole picture on top.
 _ORDER = (DepthMap, SemanticMap, PanopticMap, Instances, Detections, Points, ClassScores)
 
-# A point is drawn from this probability of being in sight on, unless the caller says otherwise.
-IN_SIGHT = 0.5
-
 
 class _Options(NamedTuple):
     min_score: float
@@ -50,8 +47,8 @@ def draw_result(
     Args:
         picture: RGB (H, W, 3) uint8, at the size the result's coordinates are in.
         result: any of the seven types.
-        min_score: rows under it are left out; for `Points` the least probability of being in sight, 0.5
-            unless given.
+        min_score: rows under it are left out; for `Points` the least probability of being in sight, the
+            result's own threshold unless given.
         trails: earlier points of tracks, (N, 2) xy oldest first, NaN where not in sight (`Points`).
         scale: output pixels a source pixel.
         dark: dark panels instead of light ones.
@@ -124,7 +121,7 @@ def _panoptic(canvas: Canvas, result: PanopticMap, options: _Options) -> None:
 def _points(canvas: Canvas, result: Points, options: _Options) -> None:
     paint_trails(canvas, options.trails)
     for index, (point, seen) in enumerate(zip(result.points, result.visible, strict=True)):
-        if seen < (options.min_score or IN_SIGHT):
+        if seen < (options.min_score or result.threshold):
             continue
         colour = class_colour(index)
         paint_point(canvas, point, colour)

@@ -66,7 +66,7 @@ def best_f1(scores: Array, hits: Array, truths: int) -> float:
     last_of_score = np.append(scores[1:] < scores[:-1], True)
     at = int(np.argmax(np.where(last_of_score, f1, -1.0)))
     below = scores[at + 1] if at + 1 < len(scores) else 0.0
-    return round(float((scores[at] + below) / 2), 4)
+    return float((scores[at] + below) / 2)
 
 
 def _judge(result: Result, record: Record, classes: tuple[str, ...]) -> tuple[Array, Array, int]:

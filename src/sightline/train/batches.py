@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sightline.core.errors import ProblemError, SightlineError, TrainingFailed
-from sightline.core.geometry import placement, warp
+from sightline.core.geometry import placement, resample
 from sightline.core.problem import AugmentSection
 from sightline.core.records import Sample
 from sightline.core.specs import InputSpec, Task
@@ -186,10 +186,9 @@ class Pictures:
 
 def _placed(frame: Array, matrix: Array, spec: InputSpec, change: Draw, place: int) -> Array:
     """One frame on the canvas; all frames of a clip move and colour alike, their noise differs."""
-    depth = spec.pixels == "depth16"
-    moved = warp(frame, matrix, spec.size_wh, pad=0 if depth else spec.pad, nearest=depth)
     return recolour(
-        moved, Draw(colour=change.colour, noise=change.noise, noise_seed=change.noise_seed + place)
+        resample(frame, matrix, spec),
+        Draw(colour=change.colour, noise=change.noise, noise_seed=change.noise_seed + place),
     )
 
 

@@ -129,6 +129,10 @@ def _covered(target: Target, pairs: list[tuple[int, Mask]], on_top: Mask, least:
         out["segment"] = out["segment"].copy()
         for label, mask in pairs:
             out["segment"][mask] = label
+    if "depth" in out:
+        out["depth"] = np.where(
+            on_top, np.float32(0), out["depth"]
+        )  # how far the pasted thing was is not known here
     if "boxes" not in out:
         return out
     keep = _left(out, on_top) >= least

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.core.errors import DatasetError
 from sightline.core.geometry import (
     Matrix,
     box_areas,
@@ -58,7 +57,9 @@ class Labeller:
         """
         target: Target = {}
         if "classify" in self.tasks:
-            target["label"] = np.array(_whole_label(record), np.int64)
+            whole = [a.label for a in record.annotations if a.kind == "label"]
+            if whole:  # a picture that nobody labelled counts nothing
+                target["label"] = np.array(whole[0], np.int64)
         if self.tasks & BOXED:
             target |= self._boxed(record, matrix, size_wh)
         if "locate" in self.tasks:
@@ -129,13 +130,6 @@ class Labeller:
         if classes is None:
             return np.full(size_wh[::-1], VOID, np.uint8)
         return warp(classes.astype(np.uint8), matrix, size_wh, pad=VOID, nearest=True)
-
-
-def _whole_label(record: Record) -> int:
-    found = [a.label for a in record.annotations if a.kind == "label"]
-    if not found:
-        raise DatasetError("has no label of the whole picture", where=record.id)
-    return found[0]
 
 
 def _moved_boxes(marks: Sequence[Annotation], matrix: Matrix) -> Array:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sightline.core.errors import TrainingFailed
 from sightline.core.files import fingerprint
-from sightline.evaluate import higher_is_better
+from sightline.evaluate import MEASURES, higher_is_better
 from sightline.models.base import Batch, Model
 from sightline.train.batches import Key, Packed
 from sightline.train.checkpoint import State, save_tensors
@@ -139,13 +139,14 @@ def judged(engine: Engine) -> dict[str, float]:
     metrics = job.validate(engine.model, state.epoch)
     if own:
         engine.model.load_state_dict(own)
-    if job.monitor not in metrics:
+    if job.monitor not in metrics and job.monitor not in MEASURES:
         raise TrainingFailed(
             f"the metric {job.monitor!r} was not measured; these were: {', '.join(metrics)}",
             where="train.monitor",
         )
-    value, loss = metrics[job.monitor], metrics.get(LOSS, 0.0)
-    known = value == value  # a metric may be NaN while the model answers nothing
+    # A figure may be absent while the model answers nothing: there is no mean error of no answers.
+    value, loss = metrics.get(job.monitor, float("nan")), metrics.get(LOSS, 0.0)
+    known = value == value
     ahead = known and better(value, state.best, job.monitor)
     tied = value == state.best or (not known and state.best is None)
     if state.best_epoch < 0 or ahead or (tied and loss < state.best_loss):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import torch
 
 from sightline.core.errors import DatasetError, StorageError
@@ -66,6 +67,7 @@ def train(
     """
     run = begin(Path(out), problem, dataset, split, resume=resume)
     where = chosen_device(device)
+    threads = cv2.getNumThreads()
     with locked(run.folder):
         if not run.done:
             try:
@@ -79,6 +81,8 @@ def train(
                     where=run.folder,
                     remedy="free some, then go on",
                 ) from error
+            finally:
+                cv2.setNumThreads(threads)  # the loader's choice is not the caller's
     return run
 
 

@@ -142,8 +142,7 @@ class _Jobs:
         own = mine.result()
         stack = np.stack([m.pixels for m in moments]) if self._spec.frames > 1 else own.pixels
         outputs = self._predictor.infer({self._name: stack[None]})
-        first = moments[0]
-        results = assemble(outputs, 0, self._predictor.signature, first.matrix, first.size_wh)
+        results = assemble(outputs, 0, self._predictor.signature, own.matrix, own.size_wh)
         return Prediction(frame.source, frame.index, frame.time_s, own.size_wh, results, pixels=own.source)
 
     def _place(self, frame: Frame) -> _Placed:

@@ -101,6 +101,8 @@ class VideoSource:
         """Every frame that decodes; a fault where the file stops making sense."""
         import av
 
+        from sightline.core.frames import to_rgb
+
         index = 0
         try:
             with av.open(str(self.path)) as container:
@@ -115,12 +117,6 @@ class VideoSource:
             return
         if not index:
             yield Fault(self.name, 0, "holds no video frame")
-
-
-def to_rgb(frame: Any) -> Pixels:
-    """RGB pixels (H, W, 3) of a decoded frame, by its own colour matrix and range, in this thread."""
-    pixels: Pixels = frame.to_ndarray(format="rgb24", threads=1)
-    return pixels
 
 
 def find_sources(inputs: Iterable[str | Path], *, threads: int = 0) -> list[Source]:

@@ -12,19 +12,12 @@ from numpy.typing import NDArray
 from sightline.core.results import Points, Result
 
 LENGTH = 12
-IN_SIGHT = 0.5
 
 
 class Trails:
-    """Remembers the points of one source, frame by frame.
+    """Remembers the points of one source, frame by frame; where one is hidden it leaves a gap."""
 
-    Args:
-        threshold: least probability of being in sight of a point that is remembered; hidden frames
-            leave a gap.
-    """
-
-    def __init__(self, threshold: float = IN_SIGHT) -> None:
-        self._threshold = threshold
+    def __init__(self) -> None:
         self._past: deque[NDArray[np.float64]] = deque(maxlen=LENGTH)
 
     def push(self, results: Mapping[str, Result]) -> list[NDArray[Any]]:
@@ -33,6 +26,6 @@ class Trails:
         if found is None:
             return []
         places = found.points.astype(np.float64)
-        places[found.visible < self._threshold] = np.nan
+        places[~found.seen] = np.nan
         self._past.append(places)
         return [np.stack([frame[k] for frame in self._past]) for k in range(len(places))]

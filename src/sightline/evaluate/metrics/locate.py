@@ -8,11 +8,10 @@ import numpy as np
 
 from sightline.core.errors import ModelError
 from sightline.core.records import Record
-from sightline.core.results import Points, Result
+from sightline.core.results import IN_SIGHT, Points, Result
 from sightline.evaluate.metrics.base import F32, F64, Family, Measure, ReadMap, Values, ones, share
 
 WITHIN_PX = (2, 4, 8)
-SIGHT = 0.5
 WRONG_SIGHT = 1e6
 CURVE_PX = tuple(float(x) for x in np.round(np.geomspace(0.5, 128, 49), 3))
 
@@ -43,7 +42,7 @@ class Locate(Family):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._threshold = self.thresholds.get("locate") or SIGHT
+        self._threshold = self.thresholds.get("locate", IN_SIGHT)
         self._samples = 0
         self._rows: list[tuple[int, int, bool, float, float]] = []
 
