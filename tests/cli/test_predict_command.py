@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import av
@@ -80,3 +83,36 @@ def test_arguments_that_make_no_sense_exit_with_two(package: Path, tmp_path: Pat
     assert run(package, tmp_path, *words) == 2
     assert run(package, tmp_path / "absent.png") == 2
     assert run(tmp_path, tmp_path / "a.png") == 2
+
+
+def test_what_would_be_written_over_a_source_is_refused(package: Path, tmp_path: Path) -> None:
+    pictures = [write_png(tmp_path / "in" / name) for name in ("a.png", "sub/b.png")]
+    film = write_video(tmp_path / "v.mp4")
+    (tmp_path / "linked").symlink_to(tmp_path / "in")
+    kept = {path: path.read_bytes() for path in (*pictures, film)}
+    assert run(package, tmp_path / "in", "--draw", tmp_path / "in") == 2
+    assert run(package, tmp_path / "in", "--draw", tmp_path / "linked") == 2
+    assert run(package, pictures[1], "--draw", tmp_path / "in" / "sub" / ".." / "sub") == 2
+    assert run(package, film, "--draw", film) == 2
+    (tmp_path / "r.json").write_bytes(kept[pictures[0]])
+    assert run(package, tmp_path / "r.json", "--out", tmp_path / "r.json") == 2
+    assert {path: path.read_bytes() for path in kept} == kept
+    assert (tmp_path / "r.json").read_bytes() == kept[pictures[0]]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["predict", "PACKAGE", "PICTURE", "--threshold", "0"]])
+def test_a_reader_that_leaves_early_ends_it_without_a_word(
+    package: Path, tmp_path: Path, words: list[str]
+) -> None:
+    places = {"PACKAGE": str(package), "PICTURE": str(write_png(tmp_path / "a.png"))}
+    reads, writes = os.pipe()
+    os.close(reads)
+    line = [sys.executable, "-c", "from sightline.cli.main import main; main()"]
+    done = subprocess.run(
+        [*line, *(places.get(word, word) for word in words)],
+        stdout=writes,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writes)
+    assert (done.returncode, done.stderr.decode()) == (1, "")

@@ -13,7 +13,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from sightline.core.errors import MediaError, UsageError
-from sightline.core.media import read_picture
+from sightline.core.media import parse_header, read_picture
 from sightline.core.results import (
     ClassScores,
     DepthMap,
@@ -141,3 +141,19 @@ def test_an_error_in_between_leaves_nothing(tmp_path: Path, make: Any) -> None:
         sink.write(frame(0, (64, 48)))
         raise RuntimeError("stop")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".webp"])
+def test_a_drawn_picture_has_the_suffix_of_what_it_holds(tmp_path: Path, suffix: str) -> None:
+    write(Pictures(tmp_path / "out", tmp_path), [picture(str(tmp_path / f"a{suffix}"))])
+    (drawn,) = (tmp_path / "out").iterdir()
+    assert drawn.name == f"a{suffix}.jpg"
+    assert parse_header(drawn.read_bytes()).kind == "jpeg"
+
+
+def test_a_drawn_picture_is_never_written_over_its_source(tmp_path: Path) -> None:
+    source = tmp_path / "a.png"
+    source.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="over a source"):
+        write(Pictures(tmp_path, tmp_path), [picture(str(source))])
+    assert source.read_bytes() == b"mine"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -54,8 +55,20 @@ def usage() -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Entry point: errors of ours are one line and exit 2 (bad input) or 1 (a contract not met)."""
-    words = sys.argv[1:] if arguments is None else arguments
+    """Entry point: errors of ours are one line and exit 2 (bad input) or 1 (a contract not met).
+
+    A reader of standard output that leaves early (`| head`) ends it without a word, with 1 as Typer does.
+    """
+    try:
+        dispatch(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        sys.exit(1)
+
+
+def dispatch(words: list[str]) -> None:
+    """Call the verb that the first word names."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return

@@ -12,7 +12,17 @@ from sightline.core.errors import MediaError, UsageError
 from sightline.core.predictor import Predictor
 from sightline.runtime.options import cores
 from sightline.video.pipeline import Prediction, predict_all
-from sightline.video.sinks import Coco, Csv, JsonLines, Mp4, Pictures, Sink
+from sightline.video.sinks import (
+    Coco,
+    Csv,
+    JsonLines,
+    Mp4,
+    Pictures,
+    Sink,
+    drawn_name,
+    refuse_sources,
+    relative_name,
+)
 from sightline.video.sources import Source, VideoSource
 
 FORMATS = (".jsonl", ".json", ".csv")
@@ -88,8 +98,11 @@ def open_sinks(
         draw: drawn pictures: a folder, or an `.mp4`.
 
     Raises:
-        UsageError: a suffix that is none of these, or an .mp4 for several sources.
+        UsageError: a suffix that is none of these, an .mp4 for several sources, or a file that would be
+            written over a source.
     """
+    files = [getattr(source, "path", source.name) for source in sources]
+    refuse_sources(files, [path for path in (out, draw) if path is not None])
     sinks: list[Sink] = []
     if out is not None:
         sinks.append(_results(out, classes))
@@ -100,7 +113,9 @@ def open_sinks(
     elif draw is not None:
         if draw.exists() and not draw.is_dir():
             raise UsageError("is a file", where=draw, remedy="name a folder, or a file ending in .mp4")
-        sinks += _drawn(sources, draw)
+        targets = _targets(sources, draw)
+        refuse_sources(files, targets)
+        sinks += _drawn(sources, targets, draw)
     return sinks
 
 
@@ -117,18 +132,31 @@ def _results(out: Path, classes: tuple[str, ...]) -> Sink:
     )
 
 
-def _drawn(sources: Sequence[Source], folder: Path) -> list[Sink]:
-    """Pictures into the folder; each video becomes an MP4 there under its own name."""
-    paths = [Path(source.name).absolute() for source in sources]
-    root = Path(os.path.commonpath([path.parent for path in paths])) if paths else folder
-    sinks: list[Sink] = []
-    pictures = Pictures(folder, root)
-    for source, path in zip(sources, paths, strict=True):
-        if isinstance(source, VideoSource):
-            name = path.relative_to(root)
-            sinks.append(_OneSource(source.name, folder / name.with_name(name.name + ".mp4"), source.rate))
-    sinks.append(_PicturesOnly(pictures))
-    return sinks
+def _root(sources: Sequence[Source], folder: Path) -> Path:
+    """The folder that holds all sources."""
+    parents = [Path(source.name).absolute().parent for source in sources]
+    return Path(os.path.commonpath(parents)) if parents else folder
+
+
+def _targets(sources: Sequence[Source], folder: Path) -> list[Path]:
+    """What is drawn of each source: a picture, or an MP4 under the video's own name."""
+    root = _root(sources, folder)
+    return [
+        folder / f"{relative_name(source.name, root)}.mp4"
+        if isinstance(source, VideoSource)
+        else folder / drawn_name(source.name, root)
+        for source in sources
+    ]
+
+
+def _drawn(sources: Sequence[Source], targets: Sequence[Path], folder: Path) -> list[Sink]:
+    """An MP4 for each video, and one sink for all pictures."""
+    sinks: list[Sink] = [
+        _OneSource(source.name, target, source.rate)
+        for source, target in zip(sources, targets, strict=True)
+        if isinstance(source, VideoSource)
+    ]
+    return [*sinks, _PicturesOnly(Pictures(folder, _root(sources, folder)))]
 
 
 class _PicturesOnly:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tempfile
+from collections.abc import Iterable
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -214,14 +215,15 @@ class Pictures:
         """Take one prediction; a fault has no picture."""
         if prediction.pixels is None or prediction.results is None:
             return
-        target = self._folder / relative_name(prediction.source, self._root)
         if prediction.index >= 0:
-            target = target / f"{prediction.index:06d}.jpg"
+            name = relative_name(prediction.source, self._root) / f"{prediction.index:06d}.jpg"
+        else:
+            name = drawn_name(prediction.source, self._root)
+        target = self._folder / name
+        refuse_sources([prediction.source], [target])
         drawn = draw_results(prediction.pixels, prediction.results)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        suffix = ".png" if target.suffix.lower() == ".png" else ".jpg"
         with written_whole(target) as part:
-            named = part.with_name(part.name + suffix)
+            named = part.with_name(part.name + target.suffix)
             try:
                 write_picture(named, drawn)
                 named.replace(part)
@@ -233,6 +235,20 @@ def relative_name(source: str, root: Path) -> Path:
     """A source's path below `root`, or its bare name where it lies elsewhere."""
     path = Path(source).absolute()
     return path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+
+
+def drawn_name(source: str, root: Path) -> Path:
+    """`relative_name`; what is neither PNG nor JPEG is drawn as JPEG and gets that suffix too."""
+    name = relative_name(source, root)
+    return name if name.suffix.lower() in (".png", ".jpg", ".jpeg") else name.with_name(f"{name.name}.jpg")
+
+
+def refuse_sources(sources: Iterable[str | Path], targets: Iterable[Path]) -> None:
+    """Raise UsageError where a target is one of the sources, by whatever name."""
+    read = {Path(source).resolve() for source in sources}
+    for target in targets:
+        if target.resolve() in read:
+            raise UsageError("would be written over a source", where=target, remedy="name another place")
 
 
 class Mp4:
