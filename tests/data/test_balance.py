@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sightline.core.errors import UsageError
-from sightline.data.balance import class_counts, class_weights, effective_number, record_weights
+from sightline.data.balance import class_weights, effective_number, record_weights
 
 counts = st.lists(st.integers(0, 10**6), min_size=1, max_size=12)
 
@@ -84,7 +84,3 @@ def test_no_record_is_repeated_beyond_the_limit() -> None:
     assert record_weights(labels, "over", limit=20).max() == 20
     assert record_weights(labels, "under", limit=20).min() == 1 / 20
     assert record_weights(labels, "plain").tolist() == [1] * 1001
-
-
-def test_class_counts_add_up() -> None:
-    assert class_counts([[0, 0, 2], [], [2]], 4).tolist() == [2, 0, 2, 0]

@@ -53,25 +53,26 @@ def command(
 
 
 def table_of(dataset: Dataset, split: Split) -> Table:
-    """Marks of each class, records and groups, by part."""
-    from collections import Counter
-
+    """Marks of each class (pictures that show it, where labels are dense), records and groups, by part."""
+    import numpy as np
     from rich.table import Table
     from rich.text import Text
 
-    marks: dict[str, Counter[int]] = {part: Counter() for part in split.counts()}
+    from sightline.data.counting import shown_by_all
+
+    marks = {part: np.zeros(len(dataset.classes), np.int64) for part in split.counts()}
     groups: dict[str, set[str]] = {part: set() for part in marks}
-    for record in dataset.records:
+    for record, seen in zip(dataset.records, shown_by_all(dataset, dataset.records), strict=True):
         part = split.parts.get(record.id, "")
         if part in marks:
-            marks[part].update(a.label for a in record.annotations)
+            marks[part] += seen.amounts
             groups[part].add(record.group or record.id)
     table = Table(box=None, padding=(0, 2, 0, 0))
     table.add_column("", overflow="fold")
     for part in marks:
         table.add_column(part, justify="right")
         table.add_column("share", justify="right", style="dim")
-    rows = [(name, {p: marks[p][i] for p in marks}) for i, name in enumerate(dataset.classes)]
+    rows = [(name, {p: int(marks[p][i]) for p in marks}) for i, name in enumerate(dataset.classes)]
     rows += [("records", split.counts()), ("groups", {p: len(g) for p, g in groups.items()})]
     for name, counts in rows:
         total = max(1, sum(counts.values()))

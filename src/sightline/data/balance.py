@@ -56,12 +56,6 @@ def class_weights(counts: Sequence[int] | NDArray[Any], beta: float | None = Non
     return weights.astype(np.float32)
 
 
-def class_counts(labels_per_record: Sequence[Sequence[int]], classes: int) -> NDArray[np.int64]:
-    """Marks a class (C,) over all records."""
-    flat = [label for labels in labels_per_record for label in labels]
-    return np.bincount(np.array(flat, np.int64), minlength=classes)
-
-
 def record_weights(
     labels_per_record: Sequence[Sequence[int]], how: How, *, limit: float = REPEAT_LIMIT
 ) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from sightline.core.problem import SplitSection
 from sightline.core.records import Record
 from sightline.data.audit.copies import Copies, find_copies, joined
 from sightline.data.audit.facts import Facts, media_facts
+from sightline.data.counting import Shown, dense, shown_by_all
 from sightline.data.stratify import stratified
 
 if TYPE_CHECKING:
@@ -202,18 +203,19 @@ def _divided(
             "use by: frame",
         )
     row = {unit: i for i, unit in enumerate(names)}
-    table = np.zeros((len(names), 2 * len(dataset.classes) + 2), np.int64)
-    for record in records:
-        table[row[units[record.id]]] += _tally(record, len(dataset.classes))
+    pixels = dense(dataset, records)
+    table = np.zeros((len(names), (3 if pixels else 2) * len(dataset.classes) + 2), np.int64)
+    for record, seen in zip(records, shown_by_all(dataset, records), strict=True):
+        table[row[units[record.id]]] += _tally(seen, pixels=pixels)
     chosen = stratified(table, [shares[part] for part in wanted], section.seed)
     return {r.id: wanted[chosen[row[units[r.id]]]] for r in records}
 
 
-def _tally(record: Record, classes: int) -> NDArray[np.int64]:
-    """What one record adds: whether each class is on it, marks of each, whether none is, and itself."""
-    labels = [a.label for a in record.annotations if 0 <= a.label < classes and a.visible]
-    marks = np.bincount(np.array(labels, np.int64), minlength=classes)
-    return np.concatenate([marks > 0, marks, [not labels, 1]]).astype(np.int64)
+def _tally(seen: Shown, *, pixels: bool) -> NDArray[np.int64]:
+    """What one record adds: which classes are on it, marks and pixels of each, whether none is, itself."""
+    present = seen.amounts > 0
+    sizes = [seen.pixels] if pixels else []
+    return np.concatenate([present, seen.marks, *sizes, [not present.any(), 1]]).astype(np.int64)
 
 
 def units_of(records: Iterable[Record], copies: Iterable[Copies] = ()) -> dict[str, str]:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from sightline.core.records import Annotation, Record
 from sightline.core.results import Points
+from sightline.data.counting import truth_map
 from sightline.draw import draw_record, draw_result, fit_scale
 from sightline.draw.canvas import Canvas
 from sightline.draw.theme import ALERT, theme
 from sightline.evaluate.errors import CAUSES, MISSED, Errors
 from sightline.evaluate.metrics.detect import Detect, truth_marks
-from sightline.evaluate.metrics.segment import truth_map
 from sightline.evaluate.scores import Scores
 
 if TYPE_CHECKING:

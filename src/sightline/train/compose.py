@@ -15,8 +15,9 @@ from sightline.core.geometry import Matrix, box_areas, fill_polygons, move_point
 from sightline.core.problem import AugmentSection
 from sightline.core.records import Record
 from sightline.core.specs import InputSpec
+from sightline.data.counting import VOID
 from sightline.train.augment import Random, draw, on_canvas, recolour
-from sightline.train.labels import LEAST_SIDE_PX, VOID, Labeller, Target, mark_mask, tightened
+from sightline.train.labels import LEAST_SIDE_PX, Labeller, Target, mark_mask, tightened
 
 Array = NDArray[Any]
 Source = tuple[Array, Record]

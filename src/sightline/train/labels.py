@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,13 +20,11 @@ from sightline.core.geometry import (
 )
 from sightline.core.records import Annotation, Record
 from sightline.core.specs import Task
-from sightline.evaluate.metrics.segment import truth_map
+from sightline.data.counting import VOID, ReadMap, truth_map
 
 Array = NDArray[Any]
 Target = dict[str, Array]
-ReadMap = Callable[[Record, str], Array]
 
-VOID = 255
 LEAST_SIDE_PX = 1.0
 BOXED: frozenset[Task] = frozenset({"detect", "instances", "panoptic"})
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 
 from sightline.core.errors import DatasetError, StorageError
 from sightline.core.files import write_json
-from sightline.core.problem import Problem
-from sightline.core.records import Record, Sample
-from sightline.data.balance import class_counts, class_weights
+from sightline.core.problem import Problem, TrainSection
+from sightline.core.records import Sample
+from sightline.data.balance import class_weights
+from sightline.data.counting import shown_by_all
 from sightline.data.samples import samples
 from sightline.models.base import Model
 from sightline.models.weights import load_weights
@@ -119,14 +121,11 @@ def prepare(
     journal = Journal(run.folder, workers=section.workers, quiet=not progress)
     model = starting_model(run, problem, journal.say)
     journal.metadata = metadata(model)
-    parts = {name: part_samples(dataset, split, name, model) for name in ("train", "val")}
+    parts = {name: part_samples(dataset, split, name, model, journal.say) for name in ("train", "val")}
     if section.cache != "none":
         records = [r for part in parts.values() for s in part for rows in s.inputs.values() for r in rows]
         dataset = Cached(dataset, records, section.cache, section.cache_mb, run.folder)
-    labels = [classes_in(s.target) for s in parts["train"]]
-    if section.class_weights == "effective-number":
-        counts = class_counts(labels, len(dataset.classes))
-        model.class_weights.copy_(torch.from_numpy(class_weights(counts)))
+    labels = balanced(model, dataset, parts["train"], section)
     epochs = int(run.config["epochs"])
     tasks = model.signature.tasks
     labeller = Labeller(tasks, dataset.classes, dataset.read_map, min_visible=section.augment.min_visible)
@@ -165,21 +164,38 @@ def starting_model(run: Run, problem: Problem, say: Callable[[str], None]) -> Mo
     return model
 
 
-def part_samples(dataset: Any, split: Any, part: str, model: Model) -> list[Sample]:
-    """Samples of a part.
+def part_samples(
+    dataset: Any, split: Any, part: str, model: Model, say: Callable[[str], None] | None = None
+) -> list[Sample]:
+    """Samples of a part; `say` hears of records that are none for want of another sensor's record.
 
     Raises:
         DatasetError: there are none.
     """
     found = samples(dataset, split.part(part), model.signature.inputs)
+    lone = found.unpaired
+    if lone and say is not None:
+        shown = ", ".join(lone[:3]) + (", ..." if len(lone) > 3 else "")
+        say(f"{part}: {len(lone)} of {len(lone) + len(found)} records have no partner in time: {shown}")
     if not found:
         raise DatasetError(f"part {part!r} of the split has no elements", where=dataset.root)
     return list(found)
 
 
-def classes_in(record: Record) -> Sequence[int]:
-    """Class indices of the marks on a record, crowds and hidden points left out."""
-    return [a.label for a in record.annotations if not a.crowd and a.visible]
+def balanced(model: Model, dataset: Any, part: Sequence[Sample], section: TrainSection) -> list[list[int]]:
+    """Weigh the model's classes where the section asks, and give the classes in each sample.
+
+    Where segments are learned pixels are counted, else marks. Nothing is counted, and no map read, where
+    nothing depends on it.
+    """
+    if section.class_weights == "none" and section.sampling in ("plain", "loss"):
+        return [[] for _ in part]
+    dense = "segment" in model.signature.tasks
+    seen = list(shown_by_all(dataset, (sample.target for sample in part), outlines=dense))
+    if section.class_weights == "effective-number":
+        counts = np.sum([one.pixels if dense else one.marks for one in seen], axis=0)
+        model.class_weights.copy_(torch.from_numpy(class_weights(counts)))
+    return [one.labels for one in seen]
 
 
 def metadata(model: Model) -> dict[str, str]:

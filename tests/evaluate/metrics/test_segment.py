@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sightline.core.errors import ModelError
 from sightline.core.records import Annotation, Record
 from sightline.core.results import SemanticMap
-from sightline.evaluate.metrics.segment import Segment, truth_map
+from sightline.data.counting import truth_map
+from sightline.evaluate.metrics.segment import Segment
 
 NAMES = ("road", "sky", "car")
 RECORD = Record("1", "x.jpg", (6, 5), maps={"segment": "x.png"})

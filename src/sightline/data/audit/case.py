@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sightline.core.records import Annotation, Record
 from sightline.data.audit.copies import Copies
 from sightline.data.audit.facts import Facts
-from sightline.data.audit.findings import Finding, Level
+from sightline.data.audit.findings import ClassRow, Finding, Level
 from sightline.data.audit.kinds import remedy
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class Case:
         copies: pictures that are copies of one another.
         split: the split to look at, or None.
         named: whether the caller named the split; the author's own, looked at unasked, can only warn.
+        rows: figures of each class.
     """
 
     dataset: Any
@@ -37,6 +38,7 @@ class Case:
     copies: Sequence[Copies] = ()
     split: Split | None = None
     named: bool = True
+    rows: tuple[ClassRow, ...] = ()
 
     def class_name(self, index: int) -> str:
         """A class's name, or its number where it has none."""

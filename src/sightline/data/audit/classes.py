@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator
+from operator import itemgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightline.data.audit.case import Case, finding
 from sightline.data.audit.findings import ClassRow, Finding
 from sightline.data.balance import class_weights, effective_number
+from sightline.data.counting import shown_by_all
 
 RARE_MARKS = 10
 RARE_SHARE = 0.002
@@ -20,25 +22,25 @@ UNEVEN_RATIO = 10.0
 def class_rows(case: Case) -> tuple[ClassRow, ...]:
     """Figures of every declared class."""
     count = len(case.classes)
-    marks, shown = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    parts: list[Counter[str]] = [Counter() for _ in range(count)]
-    for record in case.records:
-        labels = [a.label for a in record.annotations if 0 <= a.label < count]
-        np.add.at(marks, labels, 1)
-        shown[list(set(labels))] += 1
-        part = case.split.parts.get(record.id, "") if case.split else ""
-        for label in labels:
-            parts[label][part] += 1
-    effective = effective_number(marks) if count else np.zeros(0)
-    weights = class_weights(marks) if count else np.zeros(0)
+    marks, records, pixels = (np.zeros(count, np.int64) for _ in range(3))
+    parts: dict[str, NDArray[np.int64]] = {}
+    for record, seen in zip(case.records, shown_by_all(case.dataset, case.records), strict=True):
+        marks += seen.amounts
+        records += seen.amounts > 0
+        pixels += seen.pixels
+        if case.split and (part := case.split.parts.get(record.id)):
+            parts[part] = parts.get(part, 0) + seen.amounts
+    counted = pixels if pixels.any() else marks
+    effective, weights = effective_number(counted), class_weights(counted)
     return tuple(
         ClassRow(
             name,
             int(marks[i]),
-            int(shown[i]),
+            int(records[i]),
             float(effective[i]),
             float(weights[i]),
-            {part: n for part, n in parts[i].items() if part},
+            {part: int(by_class[i]) for part, by_class in parts.items() if by_class[i]},
+            int(pixels[i]),
         )
         for i, name in enumerate(case.classes)
     )
@@ -47,11 +49,10 @@ def class_rows(case: Case) -> tuple[ClassRow, ...]:
 def check_classes(case: Case) -> Iterator[Finding]:
     """Classes that are undeclared, unused, rare, badly named or uneven."""
     yield from _undeclared(case)
-    rows = class_rows(case)
-    mapped = any("segment" in record.maps for record in case.records)
+    rows = case.rows
     total = sum(row.marks for row in rows)
     for index, row in enumerate(rows):
-        if row.marks == 0 and not mapped and total:
+        if row.marks == 0 and total:
             text = f"class {row.name!r} (index {index}) is declared and never used"
             yield finding("warning", "class-unused", text)
         elif 0 < row.marks < max(RARE_MARKS, RARE_SHARE * total) and len(rows) > 1 and total >= 100:
@@ -94,16 +95,16 @@ def _plain(name: str) -> str:
 
 
 def _uneven(rows: tuple[ClassRow, ...]) -> Iterator[Finding]:
-    used = [row for row in rows if row.marks]
+    unit = "pixels" if any(row.pixels for row in rows) else "marks"
+    used = [(int(getattr(row, unit)), row) for row in rows if getattr(row, unit)]
     if len(used) < 2:
         return
-    most, least = max(used, key=lambda r: r.marks), min(used, key=lambda r: r.marks)
-    ratio = most.marks / least.marks
+    (high, most), (low, least) = max(used, key=itemgetter(0)), min(used, key=itemgetter(0))
+    ratio = high / low
     if ratio >= UNEVEN_RATIO:
         text = (
-            f"{most.name!r} has {ratio:.0f} times the marks of {least.name!r} "
-            f"({most.marks} and {least.marks}); effective numbers {most.effective:.0f} "
-            f"and {least.effective:.1f}"
+            f"{most.name!r} has {ratio:.0f} times the {unit} of {least.name!r} "
+            f"({high} and {low}); effective numbers {most.effective:.0f} and {least.effective:.1f}"
         )
         yield finding("warning" if ratio >= UNEVEN_RATIO**2 else "info", "class-imbalance", text)
 

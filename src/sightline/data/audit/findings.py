@@ -60,11 +60,12 @@ class ClassRow:
 
     Attributes:
         name: the class.
-        marks: annotations of it.
+        marks: annotations of it; a record that shows it in dense labels alone counts as one.
         records: records that show it.
         effective: effective number of samples (Cui et al. 2019).
-        weight: what `balance.class_weights` gives it.
-        parts: annotations by part of the split.
+        weight: what `balance.class_weights` gives it, from pixels where there are any.
+        parts: marks by part of the split.
+        pixels: of it in dense labels; 0 where there are none.
     """
 
     name: str
@@ -73,6 +74,7 @@ class ClassRow:
     effective: float
     weight: float
     parts: Mapping[str, int] = field(default_factory=dict)
+    pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ class Audit:
                 {
                     "name": row.name,
                     "marks": row.marks,
+                    "pixels": row.pixels,
                     "records": row.records,
                     "effective": round(row.effective, 3),
                     "weight": round(row.weight, 5),

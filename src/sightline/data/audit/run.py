@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sightline.core.records import Record
@@ -67,6 +68,7 @@ def audit(
         split if split is not None else _author(dataset, records),
         split is not None,
     )
+    case = replace(case, rows=class_rows(case))
     checks = CHECKS if media else tuple(c for c in CHECKS if c is not check_maps)
     findings = [finding for check in checks for finding in check(case)]
     order = list(KINDS)
@@ -76,7 +78,7 @@ def audit(
         dataset.root.name,
         case.split.name if case.split else "",
         tuple(findings),
-        class_rows(case),
+        case.rows,
         _counts(case),
         _unchecked(case, facts, media=media),
     )

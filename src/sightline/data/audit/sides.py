@@ -172,12 +172,8 @@ def _parts(case: Case) -> Iterator[Finding]:
     if outside:
         text = f"{len(outside)} of {len(case.records)} records are in no part of split {split.name!r}"
         yield finding("info", "not-in-split", text, outside)
-    seen: dict[int, Counter[str]] = {}
-    for record in case.records:
-        for label in {a.label for a in record.annotations}:
-            seen.setdefault(label, Counter())[split.parts.get(record.id, "")] += 1
-    for label, counts in sorted(seen.items()):
-        for part in split.counts():
-            if not counts[part]:
-                text = f"class {case.class_name(label)!r} has no mark in {part}"
+    for row in case.rows:
+        for part in split.counts() if row.marks else ():
+            if not row.parts.get(part):
+                text = f"class {row.name!r} has no mark in {part}"
                 yield finding("warning", "class-not-in-part", text)

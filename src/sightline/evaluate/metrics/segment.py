@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from sightline.core.errors import ModelError
-from sightline.core.geometry import fill_polygons
 from sightline.core.records import Record
 from sightline.core.results import Result, SemanticMap
+from sightline.data.counting import VOID, truth_map
 from sightline.evaluate.metrics.base import (
     F32,
     F64,
@@ -22,8 +21,6 @@ from sightline.evaluate.metrics.base import (
     ones,
     share,
 )
-
-VOID = 255
 
 
 class Segment(Family):
@@ -109,29 +106,6 @@ class Segment(Family):
             )
         ]
         return {"confusion": self._matrix.tolist(), "classes": rows}
-
-
-def truth_map(record: Record, read_map: ReadMap, shape_hw: Any, classes: Sequence[str]) -> Any:
-    """Class of every pixel (H, W) as labelled, or None where the record holds no such labels.
-
-    From the record's segment map; else from its polygons and masks, later ones on top, where what is unmarked
-    is the class `background` if there is one and void if not.
-    """
-    if "segment" in record.maps:
-        return np.asarray(read_map(record, "segment"))
-    marks = [a for a in record.annotations if a.kind in ("polygon", "mask")]
-    if not marks:
-        return None
-    ground = classes.index("background") if "background" in classes else VOID
-    truth = np.full(shape_hw, ground, np.uint8)
-    for mark in marks:
-        mask = mark.mask.decode() if mark.mask else fill_polygons(mark.polygons, (shape_hw[1], shape_hw[0]))
-        if mask.shape != truth.shape:
-            raise ModelError(
-                f"answers a map of {truth.shape}, the truth is {mask.shape} (H, W)", where=record.id
-            )
-        truth[mask] = VOID if mark.crowd else mark.label
-    return truth
 
 
 def confusion(truth: Any, answer: Any, count: int, *, where: object = None) -> Any:
