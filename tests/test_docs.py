@@ -1,8 +1,8 @@
 """The commands in the documentation are run, as they stand, in an empty folder.
 
-A fenced `sh` block is run when the line before it is `<!-- run: SETUP -->`; blocks of one page share a
-folder. SETUP names what stands there before the first block: `scenes`, `rallies`, `package` (with pictures
-and a film beside it) or `nothing`.
+A fenced `sh` or `python` block is run when the line before it is `<!-- run: SETUP -->`; blocks of one page
+share a folder. SETUP names what stands there before the first block: `scenes`, `rallies`, `package` (with
+pictures and a film beside it) or `nothing`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 PAGES = sorted([*REPO.glob("docs/**/*.md"), REPO / "README.md"])
-BLOCK = re.compile(r"<!-- run: (\w+) -->\n```sh\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"<!-- run: (\w+) -->\n```(sh|python)\n(.*?)```", re.DOTALL)
 
 
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """Set-up and text of the runnable blocks of a page."""
+SHELLS = {"sh": ("bash", "-euo", "pipefail", "-c"), "python": (sys.executable, "-c")}
+
+
+def blocks(page: Path) -> list[tuple[str, str, str]]:
+    """Set-up, language and text of the runnable blocks of a page."""
     return BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
@@ -54,9 +57,9 @@ def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     environment["PYTHONPATH"] = str(REPO / "src")
     found = blocks(page)
     prepare(found[0][0], tmp_path)
-    for _, text in found:
+    for _, language, text in found:
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
+            [*SHELLS[language], text],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

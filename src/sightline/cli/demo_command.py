@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
-from sightline.cli.run_command import print_stage, print_verdict
+from sightline.cli.run_command import print_verdict
 
 
 def command(
@@ -18,29 +17,17 @@ def command(
     replace: Annotated[bool, typer.Option(help="replace what is there")] = False,
     rallies: Annotated[int, typer.Option(min=6, help="labelled rallies")] = 25,
     frames: Annotated[int, typer.Option(min=4, help="frames a rally")] = 40,
+    epochs: Annotated[int, typer.Option(min=1, help="of training")] = 8,
 ) -> None:
     """Simulate labelled badminton rallies and carry a point locator from labels to an annotated video."""
+    from sightline.cli.telling import Telling
     from sightline.lifecycle.demo import demo
 
     console = Console()
     started = time.perf_counter()
     console.print(f"Simulating {rallies} rallies of {frames} frames, labelled as a Label Studio export.")
-    with Progress(console=console, transient=True) as bar:
-        job = bar.add_task("simulate", total=rallies)
-
-        def advance(count: int) -> None:
-            bar.advance(job, count)
-            if bar.tasks[0].finished:
-                bar.stop()
-
-        made = demo(
-            out,
-            rallies=rallies,
-            frames=frames,
-            replace=replace,
-            say=lambda *stage: print_stage(console, *stage),
-            progress=advance,
-        )
+    with Telling(console) as told:
+        made = demo(out, rallies=rallies, frames=frames, epochs=epochs, replace=replace, tell=told.tell)
     print_verdict(console, made.verdict)
     for name, path in (
         ("labels", out / "labels"),
@@ -49,7 +36,7 @@ def command(
         ("report", made.places.report / "report.html"),
         ("video", made.video),
     ):
-        console.print(f"{name:<9}{path}", highlight=False, soft_wrap=True)
+        console.print(f"{name:<9}{path}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{time.perf_counter() - started:.0f} s in all", highlight=False)
     if not made.verdict.met:
         raise typer.Exit(1)

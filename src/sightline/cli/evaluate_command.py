@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def command(
     model: Annotated[Path, typer.Argument(help="folder of a run or a package, or a single .onnx")],
     dataset: Annotated[Path, typer.Argument(help="dataset folder")],
-    split: Annotated[str, typer.Option(help="name of the split; `author` is the author's own")] = "group",
+    split: Annotated[str | None, typer.Option(help="name of the split; else the only one there is")] = None,
     part: Annotated[str, typer.Option(help="train, val, test, or all records")] = "test",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="folder of report.html and .json")] = None,
     bootstrap: Annotated[int, typer.Option(min=0, help="resamples behind the intervals; 0: none")] = 1000,
@@ -37,12 +37,13 @@ def command(
     from rich.console import Console
 
     from sightline.cli.bars import bars
+    from sightline.cli.splits import named_split
     from sightline.data.dataset import Dataset
     from sightline.evaluate.evaluation import evaluate, scored
     from sightline.evaluate.scores import compare
 
     opened = Dataset.open(dataset)
-    chosen: Any = None if part == "all" else opened.split(split)
+    chosen: Any = None if part == "all" else named_split(opened, split)
     ids = [r.id for r in opened.records] if chosen is None else chosen.part(part)
     predictor = open_predictor(model)
     with bars(Console(stderr=True)) as show:

@@ -19,23 +19,18 @@ def command(
     ] = None,
 ) -> None:
     """Import, audit, split, train, evaluate, export and bench; ends with the criteria, met or not."""
-    from sightline.lifecycle.run import Places, run
-    from sightline.lifecycle.run import workspace as find
+    from sightline.cli.telling import Telling
+    from sightline.lifecycle.run import Places, run, workspace
 
     console = Console()
-    place = find(problem, out)
-    verdict = run(problem, out, say=lambda *stage: print_stage(console, *stage))
+    places = Places(workspace(problem, out))
+    with Telling(console) as told:
+        verdict = run(problem, places.root, tell=told.tell)
     print_verdict(console, verdict)
-    places = Places(place)
-    console.print(f"package  {places.package}\nreport   {places.report / 'report.html'}", highlight=False)
+    for name, path in (("package", places.package), ("report", places.report / "report.html")):
+        console.print(f"{name:<9}{path}", markup=False, highlight=False, soft_wrap=True)
     if not verdict.met:
         raise typer.Exit(1)
-
-
-def print_stage(console: Console, name: str, kept: bool, seconds: float) -> None:
-    """One line a stage: done now, or kept from before."""
-    word = "[dim]kept[/dim]" if kept else f"{seconds:7.1f} s"
-    console.print(f"[green]✓[/green] {name:<10}{word}", highlight=False)
 
 
 def print_verdict(console: Console, verdict: Verdict) -> None:

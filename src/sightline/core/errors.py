@@ -16,8 +16,7 @@
         ├── TooMuchDropped      an import that left out more than its limit
         ├── AuditFailed         error-level findings stand
         ├── TrainingFailed      NaN, divergence, out of memory at micro-batch 1
-        ├── ParityFailed        the exported file does not answer as the model does
-        └── CriteriaNotMet      a success criterion of the problem is missed
+        └── ParityFailed        the exported file does not answer as the model does
 
 Anything else that escapes is a bug of ours and keeps its traceback.
 """
@@ -119,7 +118,3 @@ class TrainingFailed(ContractError):
 
 class ParityFailed(ContractError):
     """An exported file that does not answer as the trained model does."""
-
-
-class CriteriaNotMet(ContractError):
-    """A success criterion of the problem that the package misses."""

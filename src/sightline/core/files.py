@@ -36,8 +36,12 @@ _REFUSALS = {
 
 
 @contextmanager
-def _refusals(target: Path) -> Iterator[None]:
-    """Say where and why writing was refused."""
+def refusals(target: Path) -> Iterator[None]:
+    """Say where and why writing was refused.
+
+    Raises:
+        StorageError: the disk is full or read-only, access is denied, or a file is where a folder should be.
+    """
     try:
         yield
     except StorageError:
@@ -58,7 +62,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     Raises:
         StorageError: the disk is full or read-only, or access is denied.
     """
-    with _refusals(target):
+    with refusals(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{target.name[:60]}.", suffix=".part", dir=target.parent)
         os.close(handle)
@@ -84,7 +88,7 @@ def folder_written_whole(target: Path, *, replace: bool = False) -> Iterator[Pat
     occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
     if occupied and not replace:
         raise UsageError("already exists", where=target, remedy="choose another place or pass --replace")
-    with _refusals(target):
+    with refusals(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name[:60]}.", suffix=".part", dir=target.parent))
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
@@ -22,7 +23,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
 class DataSection(_Strict):
@@ -38,6 +39,7 @@ class DataSection(_Strict):
     media: str | None = None
     boxes: Literal["clip", "drop", "fail"] = "clip"
     visible: Literal["as-labelled", "all"] = "as-labelled"
+    points: Literal["as-labelled", "box-centres"] = "as-labelled"
     group: str = "auto"
     classes: dict[str, str] = Field(default_factory=dict)
     drop_limit: Share = 0.05
@@ -147,7 +149,7 @@ class ExportSection(_Strict):
     """What is packaged. The tolerances are the largest change allowed against the trained model."""
 
     runtime: Literal["onnx", "openvino"] = "onnx"
-    precision: Literal["f32", "fp16", "int8"] = "f32"
+    precision: Literal["f32"] = "f32"
     thresholds: dict[Task, Share] = Field(default_factory=dict)
     metric_tolerance: Annotated[float, Field(ge=0)] = 0.001
     point_tolerance_px: Annotated[float, Field(ge=0)] = 0.01
@@ -205,21 +207,25 @@ class Problem(_Strict):
         return value
 
     @classmethod
-    def load(cls, path: Path) -> Problem:
+    def load(cls, path: str | Path) -> Problem:
         """Read and check a problem file.
 
         Raises:
             ProblemError: unreadable, not YAML, or a key or value that is not taken; all are listed.
         """
         try:
-            value = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+            text = Path(path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise ProblemError(f"cannot be read ({error})", where=path) from error
-        except yaml.YAMLError as error:
-            raise ProblemError(f"is not YAML: {_one_line(error)}", where=path) from error
+        return cls.parse_text(text, where=path)
+
+    @classmethod
+    def parse_text(cls, text: str, *, where: object = "problem") -> Problem:
+        """Check a problem file's text; `where` names its origin in errors."""
+        value = _plain(text, where)
         if not isinstance(value, dict):
-            raise ProblemError("must be a mapping of keys to values", where=path)
-        return cls.parse(value, where=path)
+            raise ProblemError("must be a mapping of keys to values", where=where)
+        return cls.parse(value, where=where)
 
     @classmethod
     def parse(cls, value: dict[str, Any], *, where: object = "problem") -> Problem:
@@ -229,6 +235,22 @@ class Problem(_Strict):
         except ValidationError as error:
             faults = "\n  ".join(_fault(item) for item in error.errors())
             raise ProblemError(f"cannot be taken:\n  {faults}", where=where) from None
+
+
+def _plain(text: str, where: object) -> Any:
+    """The values of a YAML text, which must be such that JSON can hold them."""
+    try:
+        value = yaml.safe_load(text)
+        json.dumps(value, default=str, skipkeys=True, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ProblemError("is nested too deeply", where=where) from None
+    except yaml.YAMLError as error:
+        raise ProblemError(f"is not YAML: {_one_line(error)}", where=where) from error
+    except (ValueError, AttributeError) as error:  # what PyYAML lets through: 2026-02-30, !!int abc
+        raise ProblemError(
+            f"holds a value that cannot be taken ({_one_line(error)})", where=where, remedy="put it in quotes"
+        ) from error
+    return value
 
 
 def _fault(item: Any) -> str:

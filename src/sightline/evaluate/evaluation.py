@@ -114,7 +114,7 @@ def evaluate(
     predictor: AnyPredictor,
     dataset: Dataset,
     ids: Sequence[str],
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     bootstrap: int = 1000,
     gallery: int = 6,
@@ -167,7 +167,7 @@ def evaluate(
     if out is not None:
         if gallery:
             report.pictures = pictures(scores, predictor, dataset, gallery)
-        report.write(out)
+        report.write(Path(out))
     return report
 
 

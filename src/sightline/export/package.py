@@ -59,7 +59,7 @@ def export(
     run: Trained,
     dataset: Dataset,
     ids: Sequence[str],
-    out: Path,
+    out: str | Path,
     section: ExportSection | None = None,
     *,
     version: str = "1",
@@ -81,11 +81,11 @@ def export(
 
     Raises:
         ParityFailed: an answer or a score is past its tolerance; nothing is written.
-        UsageError: a precision that export does not make, or `out` is taken.
+        UsageError: `out` is taken.
         ModelError: the model cannot be traced.
     """
-    wanted = section or run.problem.export
-    _refuse_early(wanted, dataset, ids, out, replace_old)
+    out, wanted = Path(out), section or run.problem.export
+    _refuse_early(dataset, ids, out, replace_old)
     model = run.model()
     thresholds = {**model.signature.thresholds, **_thresholds(run, dataset, ids, wanted)}
     signature = replace(model.signature, thresholds=thresholds)
@@ -115,15 +115,8 @@ def export(
     )
 
 
-def _refuse_early(
-    section: ExportSection, dataset: Dataset, ids: Sequence[str], out: Path, replace_old: bool
-) -> None:
+def _refuse_early(dataset: Dataset, ids: Sequence[str], out: Path, replace_old: bool) -> None:
     """Refuse before any work what would be refused after it."""
-    if section.precision != "f32":
-        raise UsageError(
-            f"export makes f32 packages, not {section.precision}",
-            remedy="export f32; a lower precision is held to the criteria, not to parity",
-        )
     if not ids:
         raise DatasetError("no held-out record to measure the package on", where=dataset.root)
     if out.exists() and not replace_old and (not out.is_dir() or any(out.iterdir())):

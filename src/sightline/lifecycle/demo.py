@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from sightline.core.files import folder_written_whole, write_text
-from sightline.lifecycle.run import Places, Say, run
+from sightline.lifecycle.run import Places, Tell, run
 from sightline.lifecycle.verdict import Verdict
 
 SIZE_WH = (384, 216)
 UNSEEN_SEED = 900_001
 UNSEEN_FRAMES = 180
+EPOCHS = 8
 
 PROBLEM = """\
 name: shuttle-demo
@@ -31,7 +32,7 @@ model:
   options: {backbone: mobilenetv3_small_050, width: 32, stride: 4}
 
 train:
-  epochs: 8
+  epochs: EPOCHS
   batch: 8
   lr: 0.002
   precision: bf16
@@ -55,26 +56,43 @@ class Demo:
 
 
 def demo(
-    out: Path,
+    out: str | Path,
     *,
     rallies: int = 25,
     frames: int = 40,
+    epochs: int = EPOCHS,
     replace: bool = False,
-    say: Say | None = None,
-    progress: Callable[[int], None] | None = None,
+    tell: Tell | None = None,
 ) -> Demo:
     """Simulate labelled rallies in `out`, then run the life cycle, then draw an unseen rally.
+
+    Args:
+        out: folder to make.
+        rallies: simulated and labelled.
+        frames: of each rally.
+        epochs: of training.
+        replace: whether a folder that is there may be replaced.
+        tell: whom to tell how it goes; nobody unless given.
 
     Raises:
         UsageError: `out` holds something and `replace` is false.
     """
     from sightline.simulate.labelled import write_rallies
 
+    out, tell = Path(out), tell or Tell()
+    progress = tell.counting("simulate") or (lambda done, total: None)
+    done = count(1)
     with folder_written_whole(out, replace=replace) as part:
-        write_rallies(part / "labels", rallies, frames=frames, size_wh=SIZE_WH, progress=progress)
-        write_text(part / "problem.yaml", PROBLEM)
+        write_rallies(
+            part / "labels",
+            rallies,
+            frames=frames,
+            size_wh=SIZE_WH,
+            progress=lambda _: progress(next(done), rallies),
+        )
+        write_text(part / "problem.yaml", PROBLEM.replace("EPOCHS", str(epochs)))
     places = Places(out / "work")
-    verdict = run(out / "problem.yaml", places.root, say=say)
+    verdict = run(out / "problem.yaml", places.root, tell=tell)
     video = _draw_unseen(out, places)
     return Demo(verdict, places, video)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +37,7 @@ name: {name}
 why: >
   Say here who needs this, what they do with the answer, and what a wrong answer costs.
 task: {task}
-classes: {classes}          # names, in your order; [] takes them from the labels
+classes: []                 # names, in your order; [] takes them from the labels
 target: this machine
 
 data:
@@ -67,13 +71,15 @@ criteria:                   # the package is good when all of these hold
 """
 
 
-def new(task: str, source: Path, out: Path, *, name: str | None = None) -> Path:
-    """Write a problem file for labels at `source`; format and classes are read off them.
+def new(task: str, source: str | Path, out: str | Path, *, name: str | None = None) -> Path:
+    """Write a problem file for labels at `source`; the format is read off them.
 
     Raises:
         UsageError: the task has no start, the labels do not exist, or `out` is there already.
+        ProblemError: the name is none a problem may have.
         FormatError: nothing in `source` looks like labels.
     """
+    source, out = Path(source), Path(out)
     start = STARTS.get(task)
     if start is None:
         raise UsageError(f"{task!r} has no start", remedy=f"choose one of {', '.join(STARTS)}")
@@ -84,13 +90,9 @@ def new(task: str, source: Path, out: Path, *, name: str | None = None) -> Path:
     from sightline.data.formats import sniff
 
     found, _ = sniff(source)
-    title = name or "".join(c if c.isalnum() or c in "._-" else "-" for c in source.resolve().stem).strip(
-        "-._"
-    )
     text = TEMPLATE.format(
-        name=title[:64] or task,
+        name=json.dumps(name or _plain(source.resolve().stem) or task, ensure_ascii=False),
         task=task,
-        classes="[]",
         source=_relative(source, out),
         format=found,
         model=start.model,
@@ -100,14 +102,17 @@ def new(task: str, source: Path, out: Path, *, name: str | None = None) -> Path:
         metric=start.metric,
         at_least=start.at_least,
     )
+    Problem.parse_text(text, where=out)
     write_text(out, text)
-    Problem.load(out)
     return out
+
+
+def _plain(name: str) -> str:
+    """A name in ASCII letters, digits, dots, dashes and underscores; accents go, the rest becomes dashes."""
+    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", letters).strip("-._")[:64]
 
 
 def _relative(source: Path, out: Path) -> str:
     """The source as the problem file sees it, quoted for YAML."""
-    import json
-    import os
-
     return json.dumps(os.path.relpath(source.resolve(), out.resolve().parent), ensure_ascii=False)

@@ -7,20 +7,45 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sightline.core.errors import AuditFailed, DatasetError
-from sightline.core.files import folder_written_whole, write_json, write_text
+from sightline.core.errors import AuditFailed, DatasetError, TooMuchDropped
+from sightline.core.files import folder_written_whole, write_json
+from sightline.core.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from sightline.core.predictor import AnyPredictor
 from sightline.core.problem import Problem
-from sightline.data.dataset import Dataset
+from sightline.data.dataset import LEDGER, Dataset
+from sightline.data.ledger import Ledger
 from sightline.data.reading import ReadOptions
 from sightline.data.split import Split, make_split
+from sightline.lifecycle.ahead import check_ahead, check_split
 from sightline.lifecycle.state import State, held, listing
-from sightline.lifecycle.verdict import Figure, Verdict, check_criteria, judge
+from sightline.lifecycle.verdict import Figure, Verdict, judge
 
 SPLIT = "run"
 STAGES = ("import", "audit", "split", "train", "evaluate", "export", "measure", "bench")
-Say = Callable[[str, bool, float], None]
+PICTURES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Whom a run tells what; nobody where it is None.
+
+    Attributes:
+        stage: called after each stage with its name, whether it was kept, and its seconds.
+        progress: called within a stage with what is being done, how much is done, and the total. Where it
+            is given, training writes its own lines to the terminal.
+        ledger: called with the import's ledger and the file that holds it, also where too much was dropped.
+    """
+
+    stage: Callable[[str, bool, float], None] | None = None
+    progress: Callable[[str, int, int], None] | None = None
+    ledger: Callable[[Ledger, Path], None] | None = None
+
+    def counting(self, what: str) -> Callable[[int, int], None] | None:
+        """Progress of one thing."""
+        told = self.progress
+        return None if told is None else lambda done, total: told(what, done, total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,86 +95,106 @@ class Places:
         return self.root / "verdict.json"
 
 
-def run(problem_path: Path, out: Path | None = None, *, say: Say | None = None) -> Verdict:
+def run(problem_path: str | Path, out: str | Path | None = None, *, tell: Tell | None = None) -> Verdict:
     """Carry a problem from its labels to a measured package; stages whose inputs are unchanged are kept.
 
     Args:
         problem_path: the problem file; paths inside it are relative to its folder.
         out: the workspace; `work/NAME` beside the problem file unless given.
-        say: called after each stage with its name, whether it was kept, and its seconds.
+        tell: whom to tell how it goes; nobody unless given.
 
     Returns:
         The verdict, also written to `verdict.json` in the workspace.
 
     Raises:
-        ProblemError: the problem file, or a criterion that names nothing measured.
-        AuditFailed: findings of level error stand that `data.accept` does not name.
+        ProblemError: the problem file, or a metric in it that is not measured.
+        TooMuchDropped: the import left out more than `data.drop_limit`.
+        AuditFailed: faults or leaks stand that `data.accept` does not name.
         ParityFailed: the exported file does not answer as the trained model does.
     """
-    problem = Problem.load(problem_path)
-    check_criteria(problem)
-    places = Places(workspace(problem_path, out))
+    path = Path(problem_path)
+    problem = Problem.load(path)
+    check_ahead(problem)
+    places = Places(workspace(path, out))
+    tell = tell or Tell()
     with held(places.root):
-        state = State(places.root, say or (lambda name, kept, seconds: None))
-        return _stages(problem, problem_path.parent, places, state)
+        state = State(places.root, tell.stage or (lambda name, kept, seconds: None))
+        return _stages(problem, path.parent, places, state, tell)
 
 
-def workspace(problem_path: Path, out: Path | None) -> Path:
+def workspace(problem_path: str | Path, out: str | Path | None) -> Path:
     """The folder a problem is worked on in."""
-    return out or problem_path.parent / "work" / Problem.load(problem_path).name
+    return Path(out) if out else Path(problem_path).parent / "work" / Problem.load(problem_path).name
 
 
-def _stages(problem: Problem, base: Path, places: Places, state: State) -> Verdict:
-    source = (base / problem.data.source).absolute()
-    if not source.exists():
-        raise DatasetError("does not exist", where=source, remedy="mend data.source in the problem file")
-    reads: Any = [problem.data.model_dump(exclude={"accept"}), problem.classes, listing(source)]
-    key = state.step("import", reads, places.dataset, lambda: _import(problem, source, base, places))
+def _stages(problem: Problem, base: Path, places: Places, state: State, tell: Tell) -> Verdict:
+    reads: Any = [problem.data.model_dump(exclude={"accept"}), problem.classes, _seen(problem, base, places)]
+    key = state.step("import", reads, places.dataset, lambda: _import(problem, base, places, tell))
     dataset = Dataset.open(places.dataset)
     reads = [key, problem.data.accept]
-    key = state.step("audit", reads, places.audit, lambda: _audit(problem, dataset, places))
+    key = state.step("audit", reads, places.audit, lambda: _audit(problem, dataset, places, tell))
     reads, made = [key, problem.split.model_dump()], dataset.root / "splits" / f"{SPLIT}.parquet"
-    key = state.step("split", reads, made, lambda: make_split(dataset, problem.split, name=SPLIT).write())
+    key = state.step("split", reads, made, lambda: _split(problem, dataset, tell))
     split = Split.open(made, dataset=dataset)
-    problem = _rooted(problem, base)
-    reads = [key, problem.tasks, problem.model.model_dump(), problem.train.model_dump()]
-    key = state.step("train", reads, places.run, lambda: _train(problem, dataset, split, places))
-    state.step("evaluate", key, places.trained, lambda: _evaluate_run(dataset, split, places))
-    reads = [key, problem.export.model_dump()]
+    problem, weights = _rooted(problem, base)
+    reads = [key, problem.tasks, problem.model.model_dump(), problem.train.model_dump(), weights]
+    key = state.step("train", reads, places.run, lambda: _train(problem, dataset, split, places, tell))
+    state.step("evaluate", key, places.trained, lambda: _evaluate_run(dataset, split, places, tell))
+    reads = [key, problem.model_dump(include={"name", "why", "target", "criteria", "export"})]
     key = state.step("export", reads, places.package, lambda: _export(problem, dataset, split, places))
-    state.step("measure", key, places.report, lambda: _measure(problem, dataset, split, places))
+    state.step("measure", key, places.report, lambda: _measure(problem, dataset, split, places, tell))
     state.step("bench", key, places.bench, lambda: _bench(dataset, split, places))
     verdict = judge(problem.criteria, figures(places))
     verdict.write(places.verdict)
     return verdict
 
 
-def _import(problem: Problem, source: Path, base: Path, places: Places) -> None:
+def _seen(problem: Problem, base: Path, places: Places) -> list[str]:
+    """What the import would read now, as hashes: the labels, and the pictures where they lie elsewhere."""
+    source = (base / problem.data.source).absolute()
+    if not source.exists():
+        raise DatasetError("does not exist", where=source, remedy="mend data.source in the problem file")
+    root = places.root.absolute()
+    found = [listing(source, leave_out=root)]
+    if problem.data.media is not None:
+        found.append(listing((base / problem.data.media).absolute(), PICTURES, root))
+    elif source.is_file():
+        found.append(listing(source.parent, PICTURES, root))
+    return found
+
+
+def _import(problem: Problem, base: Path, places: Places, tell: Tell) -> None:
     from sightline.data.importing import import_dataset
 
     data = problem.data
     media = None if data.media is None else (base / data.media).absolute()
-    options = ReadOptions(boxes=data.boxes, visible=data.visible, media=media, rename=dict(data.classes))
-    import_dataset(
-        source,
-        places.dataset,
-        data.format,
-        options,
-        classes=problem.classes,
-        drop_limit=data.drop_limit,
-        group=data.group,
-        fetch=data.fetch,
-        replace=True,
-    )
+    options = ReadOptions(data.boxes, data.visible, data.points, media, dict(data.classes))
+    told = tell.ledger or (lambda ledger, path: None)
+    try:
+        _, ledger = import_dataset(
+            (base / data.source).absolute(),
+            places.dataset,
+            data.format,
+            options,
+            classes=problem.classes,
+            drop_limit=data.drop_limit,
+            group=data.group,
+            fetch=data.fetch,
+            replace=True,
+            progress=tell.progress,
+        )
+    except TooMuchDropped as error:
+        told(cast(Ledger, error.ledger), places.dataset.with_name(f"{places.dataset.name}.{LEDGER}"))
+        raise
+    told(ledger, places.dataset / LEDGER)
 
 
-def _audit(problem: Problem, dataset: Dataset, places: Places) -> None:
+def _audit(problem: Problem, dataset: Dataset, places: Places, tell: Tell) -> None:
     from sightline.data.audit import audit
 
-    found = audit(dataset)
+    found = audit(dataset, progress=tell.progress)
     with folder_written_whole(places.audit, replace=True) as part:
-        write_json(part / "audit.json", found.to_json())
-        write_text(part / "audit.html", found.to_html(dataset))
+        found.write(part, dataset)
     standing = [finding for finding in found.errors if finding.kind not in problem.data.accept]
     if standing:
         kinds = sorted({finding.kind for finding in standing})
@@ -160,16 +205,23 @@ def _audit(problem: Problem, dataset: Dataset, places: Places) -> None:
         )
 
 
-def _rooted(problem: Problem, base: Path) -> Problem:
-    """The problem with its weights, where they are a file or a run, named from the root."""
+def _split(problem: Problem, dataset: Dataset, tell: Tell) -> None:
+    made = make_split(dataset, problem.split, name=SPLIT, progress=tell.progress)
+    check_split(dataset, made, problem.data.accept, tell.progress)
+    made.write()
+
+
+def _rooted(problem: Problem, base: Path) -> tuple[Problem, str]:
+    """The problem with its weights named from the root, where they are a file or a run; and their listing."""
     weights = problem.model.weights
     if weights in ("none", "imagenet"):
-        return problem
-    model = problem.model.model_copy(update={"weights": str((base / weights).absolute())})
-    return problem.model_copy(update={"model": model})
+        return problem, weights
+    path = (base / weights).absolute()
+    model = problem.model.model_copy(update={"weights": str(path)})
+    return problem.model_copy(update={"model": model}), listing(path)
 
 
-def _train(problem: Problem, dataset: Dataset, split: Split, places: Places) -> None:
+def _train(problem: Problem, dataset: Dataset, split: Split, places: Places, tell: Tell) -> None:
     """Train, or go on with a training that was cut short; one of another config is thrown away."""
     from sightline.train.run import CONFIG, Run, config_key
     from sightline.train.training import train
@@ -178,33 +230,37 @@ def _train(problem: Problem, dataset: Dataset, split: Split, places: Places) -> 
         problem, dataset, split
     ):
         shutil.rmtree(places.run)
-    train(problem, dataset, split, places.run)
+    train(problem, dataset, split, places.run, progress=tell.progress is not None)
 
 
-def _evaluate_run(dataset: Dataset, split: Split, places: Places) -> None:
-    from sightline.evaluate.evaluation import evaluate
+def _evaluate_run(dataset: Dataset, split: Split, places: Places, tell: Tell) -> None:
     from sightline.train.run import Run
 
-    predictor = Run.open(places.run).predictor()
-    evaluate(predictor, dataset, split.part("test"), places.trained, split=split, name="trained", part="test")
+    _evaluate(Run.open(places.run).predictor(), dataset, split, places.trained, "trained", tell)
 
 
 def _export(problem: Problem, dataset: Dataset, split: Split, places: Places) -> None:
     from sightline.export.package import export
     from sightline.train.run import Run
 
-    held_out = split.part("val") or split.part("test")
-    export(Run.open(places.run), dataset, held_out, places.package, problem.export, replace_old=True)
+    run = Run.open(places.run)
+    run.config["problem"] = problem.model_dump(mode="json")  # its words may have changed since it was trained
+    export(run, dataset, split.part("val"), places.package, replace_old=True)
 
 
-def _measure(problem: Problem, dataset: Dataset, split: Split, places: Places) -> None:
-    from sightline.evaluate.evaluation import evaluate
+def _measure(problem: Problem, dataset: Dataset, split: Split, places: Places, tell: Tell) -> None:
     from sightline.runtime.loading import load
 
-    predictor = load(places.package)
-    evaluate(
-        predictor, dataset, split.part("test"), places.report, split=split, name=problem.name, part="test"
-    )
+    _evaluate(load(places.package), dataset, split, places.report, problem.name, tell)
+
+
+def _evaluate(
+    predictor: AnyPredictor, dataset: Dataset, split: Split, out: Path, name: str, tell: Tell
+) -> None:
+    from sightline.evaluate.evaluation import evaluate
+
+    ids, progress = split.part("test"), tell.counting("evaluate")
+    evaluate(predictor, dataset, ids, out, split=split, name=name, part="test", progress=progress)
 
 
 def _bench(dataset: Dataset, split: Split, places: Places) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import fcntl
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sightline.core.errors import UsageError
-from sightline.core.files import fingerprint, write_json
+from sightline.core.files import fingerprint, refusals, write_json
 
 STATE = "state.json"
 
@@ -80,9 +80,12 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises:
         UsageError: another process holds it.
+        StorageError: the folder cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with refusals(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -92,14 +95,21 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
-def listing(source: Path) -> str:
-    """A hash of the names, sizes and times of everything below a source, without reading it."""
-    if source.is_file():
-        stat = source.stat()
-        return fingerprint([str(source), stat.st_size, stat.st_mtime_ns])
+def listing(source: Path, suffixes: Collection[str] = (), leave_out: Path | None = None) -> str:
+    """A hash of the names, sizes and times of everything below a source, without reading it.
+
+    Args:
+        source: a file or a folder.
+        suffixes: of the files that count, lower case; all do where there are none.
+        leave_out: a folder that does not count, with all below it.
+    """
+    found = [source] if source.is_file() else sorted(source.rglob("*"))
     rows = [
-        (str(path.relative_to(source)), stat.st_size, stat.st_mtime_ns)
-        for path in sorted(source.rglob("*"))
-        if path.is_file() and (stat := path.stat())
+        (str(path.relative_to(source.parent)), stat.st_size, stat.st_mtime_ns)
+        for path in found
+        if (not suffixes or path.suffix.lower() in suffixes)
+        and (leave_out is None or not path.is_relative_to(leave_out))
+        and path.is_file()
+        and (stat := path.stat())
     ]
     return fingerprint(rows)

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sightline.core.errors import WeightsError
+from sightline.core.errors import StorageError, WeightsError
 from sightline.core.files import write_json, written_whole
 from sightline.models.base import Model
 
@@ -92,7 +92,11 @@ def save_state(
 
 
 def save_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors whole; those that share memory are written once each."""
+    """Write tensors whole; those that share memory are written once each.
+
+    Raises:
+        StorageError: the disk is full, read-only, or access is denied.
+    """
     ready = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     seen: set[int] = set()
     for name, value in ready.items():
@@ -100,7 +104,12 @@ def save_tensors(path: Path, tensors: Tensors, metadata: dict[str, str] | None =
             ready[name] = value.clone()
         seen.add(value.data_ptr())
     with written_whole(path) as part:
-        save_file(ready, part, metadata=metadata)
+        try:
+            save_file(ready, part, metadata=metadata)
+        except SafetensorError as error:  # of a full disk it says no errno
+            raise StorageError(
+                f"cannot be written ({error})", where=path, remedy="make room and run it again"
+            ) from error
 
 
 def read_tensors(path: Path) -> Tensors:

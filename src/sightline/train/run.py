@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from sightline.core.errors import DatasetError, UsageError, WeightsError
-from sightline.core.files import fingerprint, write_json
+from sightline.core.files import fingerprint, refusals, sha256, write_json
 from sightline.core.predictor import Predictor
 from sightline.core.problem import Problem
 from sightline.core.specs import InputSpec
@@ -88,12 +88,21 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the training has come to its end."""
+        """Whether the training has come to its end.
+
+        Raises:
+            WeightsError: the saved state is damaged.
+        """
         path = self.folder / "last" / "state.json"
-        if not path.exists():
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))["state"]
+            return bool(state["stopped"] or state["epoch"] >= self.config["epochs"])
+        except FileNotFoundError:
             return False
-        state = json.loads(path.read_text(encoding="utf-8"))["state"]
-        return bool(state["stopped"] or state["epoch"] >= self.config["epochs"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightsError(
+                f"is no whole state ({error!r})", where=path, remedy="train again in another folder"
+            ) from error
 
     def model(self) -> Model:
         """The best weights in their architecture, in evaluation mode on the CPU.
@@ -139,9 +148,12 @@ def config_key(problem: Problem, dataset: Any, split: Any) -> dict[str, Any]:
     """What determines the trained weights, as plain values."""
     asked = problem.model_dump(mode="json")
     train = {name: value for name, value in asked["train"].items() if name not in FREE}
+    weights = Path(problem.model.weights)
+    weights = weights / BEST if weights.is_dir() else weights
     return {
         "tasks": asked["tasks"],
         "model": asked["model"],
+        "weights": sha256(weights) if weights.is_file() else problem.model.weights,
         "train": train,
         "classes": list(dataset.classes),
         "dataset": dataset.fingerprint,
@@ -155,8 +167,13 @@ def begin(out: Path, problem: Problem, dataset: Any, split: Any, *, resume: bool
     Raises:
         UsageError: the folder holds something else, a run of another config (the differing keys are
             named), or a run at all where `resume` is false.
+        StorageError: the folder cannot be made, read or written to.
     """
-    out = out.absolute()
+    with refusals(out):
+        return _begun(out.absolute(), problem, dataset, split, resume=resume)
+
+
+def _begun(out: Path, problem: Problem, dataset: Any, split: Any, *, resume: bool) -> Run:
     key = config_key(problem, dataset, split)
     if (out / CONFIG).exists():
         run = Run.open(out)
@@ -220,8 +237,10 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises:
         UsageError: another process trains in it.
+        StorageError: the folder cannot be written to.
     """
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
+    with refusals(folder):
+        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
