@@ -6,14 +6,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+import sightline
 from sightline.cli.main import main
+from sightline.core.errors import SightlineError
 from sightline.core.media import read_picture, write_picture
 from sightline.core.problem import Problem
+from sightline.data.dataset import Dataset
 from sightline.lifecycle.new import STARTS, new
-from sightline.lifecycle.run import STAGES
+from sightline.lifecycle.run import STAGES, _rooted
 from sightline.simulate.labelled import write_coco_scenes
 
 PROBLEM = {
@@ -241,3 +245,49 @@ def test_a_name_that_no_problem_may_have_writes_nothing(
     out = fresh / "problem.yaml"
     assert run("new", "detect", fresh / "labels", "--out", out, "--name", "-ü") == 2
     assert "name:" in capsys.readouterr().err and not out.exists()
+
+
+def test_boxes_become_points_where_the_problem_says_so(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    write_picture(tmp_path / "labels" / "a.png", np.zeros((40, 60, 3), np.uint8))
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "labels" / "classes.txt").write_text("ball\n")
+    data = {"source": "labels", "format": "yolo", "points": "box-centres"}
+    criteria = [{"metric": "locate.mean_px", "at_most": 4}]
+    assert run("run", write(tmp_path, data=data, task="locate", criteria=criteria)) != 0  # one picture
+    ((mark,),) = [r.annotations for r in Dataset.open(tmp_path / "work" / "shapes" / "dataset").records]
+    assert mark.point == (30, 20) and mark.box is None
+
+
+def test_changed_starting_weights_are_noticed(tmp_path: Path) -> None:
+    model = {"name": "yolo-n", "weights": "start.safetensors"}
+    problem = Problem.load(write(tmp_path, model=model))
+    (tmp_path / "start.safetensors").write_bytes(b"one")
+    rooted, before = _rooted(problem, tmp_path)
+    assert rooted.model.weights == str(tmp_path / "start.safetensors")
+    (tmp_path / "start.safetensors").write_bytes(b"other")
+    assert _rooted(problem, tmp_path)[1] != before
+
+
+def test_the_workspace_may_lie_among_the_labels(fresh: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(fresh / "labels", data={"source": "annotations.json"}, split={"by": "author"})
+    for kept in (False, True):
+        assert run("run", path) == 2
+        assert stages(capsys.readouterr().out)["import"] is kept
+
+
+def test_a_file_where_the_workspace_should_be_is_one_line(
+    fresh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fresh / "taken").write_text("")
+    assert run("run", write(fresh), "--out", fresh / "taken") == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_from_python_a_run_says_nothing_unless_it_is_told_to(
+    fresh: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SightlineError):
+        sightline.run(str(write(fresh, split={"by": "author"})), str(fresh / "out"))
+    told = capsys.readouterr()
+    assert not told.out and not told.err and (fresh / "out" / "dataset" / "dataset.yaml").is_file()

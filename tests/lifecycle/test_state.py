@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from sightline.core.errors import UsageError
+from sightline.core.errors import StorageError, UsageError
 from sightline.lifecycle.state import STATE, State, held, listing
 
 
@@ -79,3 +80,28 @@ def test_a_listing_changes_with_names_sizes_and_times(tmp_path: Path) -> None:
     second = listing(tmp_path)
     (tmp_path / "b").write_text("22")
     assert len({first, second, listing(tmp_path)}) == 3
+
+
+def test_a_listing_counts_only_what_it_is_told_to(tmp_path: Path) -> None:
+    (tmp_path / "a.PNG").write_text("1")
+    first = listing(tmp_path, {".png"}, tmp_path / "work")
+    (tmp_path / "problem.yaml").write_text("name: x")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "b.png").write_text("2")
+    assert listing(tmp_path, {".png"}, tmp_path / "work") == first
+    (tmp_path / "c.png").write_text("3")
+    assert listing(tmp_path, {".png"}, tmp_path / "work") != first
+
+
+def test_a_file_where_the_workspace_should_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StorageError, match=r"file.*cannot be written"), held(place):
+            pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_workspace_that_may_not_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "held").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match="Permission denied"), held(tmp_path / "held"):
+        pass

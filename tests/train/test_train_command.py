@@ -11,7 +11,7 @@ from sightline.core.media import write_picture
 from sightline.core.problem import SplitSection
 from sightline.data.importing import import_dataset
 from sightline.data.split import make_split
-from sightline.train import Run
+from sightline.train import Rehearsal, Run
 
 PROBLEM = """
 name: brightness
@@ -81,3 +81,13 @@ def test_the_run_holds_what_determined_it(place: Path) -> None:
     config = json.loads((place / "run" / "run.json").read_text())
     assert config["key"]["dataset"] == config["dataset"]["fingerprint"]
     assert config["classes"] == ["dark", "light"] and config["versions"]["torch"]
+
+
+def test_a_dry_run_that_learns_nothing_exits_1(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Rehearsal(False, (), 1.0, 0.9, 30, 2, 1.0, 1, 1, 0)
+    monkeypatch.setattr("sightline.train.rehearse", lambda *_, **__: found)
+    with pytest.raises(SystemExit) as ended:  # and the only split there is needs no name
+        main(["train", str(place / "problem.yaml"), str(place / "dataset"), "--dry-run"])
+    assert ended.value.code == 1 and "DO NOT MAKE SENSE" in capsys.readouterr().out

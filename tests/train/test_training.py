@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from safetensors.torch import load_file
 
 from sightline.core.errors import DatasetError, StorageError, TrainingFailed, UsageError, WeightsError
 from sightline.train import Run, train, training
+from sightline.train.checkpoint import save_tensors
 from sightline.train.engine import Engine
 from sightline.train.loop import fit
+from sightline.train.run import config_key, locked
 from train.toys import HalfSplit, MemoryDataset, TinyClassifier, problem
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -258,3 +261,44 @@ def test_scalars_that_a_model_names_reach_tensorboard(
         tags["scalars"]
     )
     assert tags["images"] == ["predictions"]
+
+
+def test_a_saved_state_that_was_cut_short_is_told(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", epochs=1)
+    path = run.folder / "last" / "state.json"
+    for text in (path.read_text()[:40], "{}", "[]"):
+        path.write_text(text)
+        with pytest.raises(WeightsError, match="is no whole state"):
+            _ = run.done
+
+
+def test_a_file_where_the_run_should_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place, error in ((tmp_path / "file", UsageError), (tmp_path / "file" / "below", StorageError)):
+        with pytest.raises(error, match="file"):
+            trained(place, epochs=1)
+    with pytest.raises(StorageError, match="cannot be written"), locked(tmp_path / "file"):
+        pass
+
+
+def test_a_file_that_outgrows_the_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    try:
+        with pytest.raises(StorageError, match=r"big\.safetensors: cannot be written"):
+            save_tensors(tmp_path / "big.safetensors", {"a": torch.zeros(1 << 16)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_another_where_the_weights_it_starts_from_changed(tmp_path: Path) -> None:
+    dataset = MemoryDataset()
+    asked = problem()
+    model = asked.model.model_copy(update={"weights": str(tmp_path / "start.safetensors")})
+    asked = asked.model_copy(update={"model": model})
+    keys = []
+    for text in ("one", "two", "one"):
+        (tmp_path / "start.safetensors").write_text(text)
+        keys.append(config_key(asked, dataset, HalfSplit(dataset)))
+    assert keys[0] == keys[2] != keys[1]
