@@ -33,7 +33,7 @@ def code(*words: object) -> int:
 def test_import_prints_the_ledger_and_where_the_dataset_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = source(tmp_path / "s", [[1, 1, 9, 9], [60, 1, 20, 9]])
+    folder = source(tmp_path / "s", [[1, 1, 9, 9], [50, 1, 20, 9]])
     assert code(folder, "--out", tmp_path / "d") == 0
     out = capsys.readouterr().out
     assert "left the picture and is cut to it" in out and "labels.json has images" in out

@@ -48,16 +48,30 @@ def test_a_box_that_says_nothing_is_dropped_with_its_reason(box: tuple[float, ..
 
 
 def test_a_box_that_leaves_is_cut_dropped_or_stops_the_import_as_told() -> None:
-    leaving = Annotation(0, box=(50.0, 10.0, 79.5, 20.0))
+    leaving = Annotation(0, box=(40.0, 10.0, 79.5, 20.0))
     found, reasons = judge(leaving)
-    assert found is not None and found.box == (50.0, 10.0, 64.0, 20.0) and reasons == [checks.CUT]
+    assert found is not None and found.box == (40.0, 10.0, 64.0, 20.0) and reasons == [checks.CUT]
     assert judge(leaving, DROP) == (None, [checks.LEAVES])
     with pytest.raises(FormatError) as error:
         judge(leaving, FAIL)
     assert str(error.value) == (
-        "labels.json: annotation 7: box (50.0, 10.0, 79.5, 20.0) leaves the image (64x48) by 15.5 px; "
+        "labels.json: annotation 7: box (40.0, 10.0, 79.5, 20.0) leaves the image (64x48) by 15.5 px; "
         "pass --boxes clip to cut it, or --boxes drop"
     )
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        Annotation(0, box=(50.0, 30.0, 190.0, 170.0)),
+        Annotation(0, polygons=(np.array([[50.0, 30.0], [190.0, 30.0], [190.0, 170.0]]),)),
+    ],
+)
+def test_a_mark_mostly_outside_is_cut_with_a_reason_of_its_own(mark: Annotation) -> None:
+    found, reasons = judge(mark)
+    assert found is not None and found.box is not None and found.box[2] == 64.0
+    assert reasons == [checks.CUT_MOST]
+    assert judge(mark, DROP) == (None, [checks.LEAVES])
 
 
 def test_rounding_at_the_border_is_snapped_and_counts_as_kept() -> None:

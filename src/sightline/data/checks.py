@@ -30,6 +30,7 @@ INVERTED = "box corners were inverted and are put in order"
 NO_AREA = "box has zero area"
 OUTSIDE = "lies wholly outside the picture"
 CUT = "left the picture and is cut to it"
+CUT_MOST = "left the picture by more than half of its area and is cut to it"
 LEAVES = "leaves the picture"
 FEW_POINTS = "polygon has fewer than three points"
 FEW_POINTS_CUT = "a ring of fewer than three points is removed"
@@ -107,10 +108,10 @@ class _Judge:
         if self.options.boxes == "clip":
             self.fixes.append((reason, detail))
             return
-        self.drop(LEAVES if reason == CUT else reason, detail)
+        self.drop(LEAVES if reason in (CUT, CUT_MOST) else reason, detail)
 
-    def leaves(self, what: str, by: float) -> None:
-        """A mark that leaves the picture by so many pixels."""
+    def leaves(self, what: str, by: float, kept: float) -> None:
+        """A mark that leaves the picture by so many pixels; inside is the share `kept` of its area."""
         width, height = self.size_wh
         if self.options.boxes == "fail":
             raise FormatError(
@@ -118,7 +119,7 @@ class _Judge:
                 where=self.place,
                 remedy="pass --boxes clip to cut it, or --boxes drop",
             )
-        self.fix(CUT, f"{what} by {by:g} px, image {width}x{height}")
+        self.fix(CUT if kept >= 0.5 else CUT_MOST, f"{what} by {by:g} px, image {width}x{height}")
 
     def point(self, a: Annotation) -> Annotation:
         assert a.point is not None
@@ -165,7 +166,9 @@ class _Judge:
         if not cut:
             self.drop(OUTSIDE, f"polygon {_shown(hull)}, image {_size(self.size_wh)}")
         if by > SNAP_PX:
-            self.leaves(f"polygon {_shown(hull)}", by)
+            self.leaves(
+                f"polygon {_shown(hull)}", by, sum(map(polygon_area, cut)) / sum(map(polygon_area, rings))
+            )
         return cut
 
     def mask(self, a: Annotation) -> Annotation:
@@ -192,7 +195,7 @@ class _Judge:
             if cut[2] <= cut[0] or cut[3] <= cut[1]:
                 return self.faulty(a, box, OUTSIDE, outline)
             if by > SNAP_PX:
-                self.leaves(f"box {_shown(box)}", by)
+                self.leaves(f"box {_shown(box)}", by, _area(cut) / _area(box))
             box = cut
         return a if box == a.box else replace(a, box=box)
 
@@ -259,6 +262,10 @@ def _clip(box: Box, size_wh: Size) -> Box:
         float(min(max(x2, 0.0), w)),
         float(min(max(y2, 0.0), h)),
     )
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _shown(box: Box) -> str:

@@ -10,9 +10,11 @@ import pytest
 
 from data.made import make_dataset, texture
 from sightline.core.errors import AuditFailed
+from sightline.core.media import write_picture
 from sightline.core.records import Annotation, Record, Rle
 from sightline.data.audit import Audit, audit
 from sightline.data.audit.facts import media_facts
+from sightline.data.importing import import_dataset
 from sightline.data.ledger import Ledger
 from sightline.data.split import Split, make_split
 
@@ -351,3 +353,28 @@ def test_videos_of_one_fixed_camera_are_not_copies_of_one_another(tmp_path: Path
     found = audit(dataset)
     assert not [f for f in found.findings if "cop" in f.kind or f.kind == "labels-disagree"]
     assert set(make_split(dataset).counts()) == {"train", "val", "test"}
+
+
+def test_a_box_of_another_picture_that_reaches_into_this_one_is_a_warning(tmp_path: Path) -> None:
+    """The box was drawn on the large picture and is filed under the small one, where a corner is inside."""
+    source = tmp_path / "source"
+    source.mkdir()
+    write_picture(source / "large.png", texture(1, 400, 300))
+    write_picture(source / "small.png", texture(2))
+    boxes = {7: [80, 60, 200, 150], 8: [70, 40, 40, 30], 9: [10, 10, 20, 20]}
+    labels = {
+        "images": [
+            {"id": 1, "file_name": "large.png", "width": 400, "height": 300},
+            {"id": 2, "file_name": "small.png", "width": 96, "height": 72},
+        ],
+        "categories": [{"id": 1, "name": "cup"}],
+        "annotations": [{"id": i, "image_id": 2, "category_id": 1, "bbox": box} for i, box in boxes.items()],
+    }
+    (source / "instances.json").write_text(json.dumps(labels))
+    dataset, ledger = import_dataset(source, tmp_path / "dataset")
+    assert ledger.to_json()["counts"]["annotation"] == {"read": 3, "kept": 1, "fixed": 2, "dropped": 0}
+    found = audit(dataset)
+    (cut,) = found.of("import-cut")
+    assert cut.level == "warning" and len(cut.places) == 1 and "annotation 7" in cut.places[0]
+    assert "more than half of its area" in cut.message
+    assert [f.level for f in found.of("import-fixed")] == ["info"]

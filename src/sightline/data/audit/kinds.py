@@ -77,6 +77,10 @@ KINDS: dict[str, tuple[str, str]] = {
     "not-in-split": ("Records are in no part of the split", "divide again with: sightline split"),
     "labels-disagree": ("Copies of one picture are labelled differently", "look; correct one of them"),
     "import-dropped": ("Dropped at import", "correct the labels at these places and import again"),
+    "import-cut": (
+        "Most of a mark was cut away at import",
+        "look whether it belongs to another picture; correct the labels and import again",
+    ),
     "import-fixed": ("Repaired at import", "correct the labels at these places, if the repair is not right"),
 }
 
