@@ -87,8 +87,8 @@ def main() -> int:
     args = arguments()
     source = args.data / "bccd"
     if not source.is_dir():
-        print(f"skipped: no BCCD at {source}; set SIGHTLINE_SHARED_DATA")
-        return 0
+        print(f"bccd: not measured, no BCCD at {source}; set SIGHTLINE_SHARED_DATA")
+        return 1
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         return measured(args, source, args.out or Path(folder))

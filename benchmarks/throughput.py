@@ -3,7 +3,7 @@
 The limit is cores x 1000 / (network + decode + place core-milliseconds a frame), each measured alone on one
 thread in the same round. Ultralytics 8.4 runs the same network (same weights, exported in the layout it
 reads) on the same clips, in a process of its own, from the interpreter that SIGHTLINE_ULTRALYTICS_PYTHON
-names; without it that half is skipped, and said so. Rounds are interleaved; medians of five count.
+names; without it that half is not measured, and the bar not met. Rounds are interleaved; medians of five count.
 """
 
 from __future__ import annotations
@@ -306,16 +306,16 @@ def main() -> int:
     parser.add_argument("--ultralytics", default=os.environ.get(VARIABLE), help="a Python that has it")
     options = parser.parse_args()
     if not options.ultralytics:
-        print(f"the comparison with Ultralytics is skipped: {VARIABLE} names no interpreter that has it")
+        print(f"the comparison with Ultralytics is not measured: {VARIABLE} names no interpreter that has it")
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), options.rounds, options.frames, options.ultralytics)
     medians = {n: {k: float(np.median(v)) for k, v in rows.items()} for n, rows in found.items()}
     print(json.dumps(medians, indent=2))
     share = min(row["share"] for row in medians.values())
     ratio = min((row["ratio"] for row in medians.values() if "ratio" in row), default=None)
-    told = "skipped" if ratio is None else f"{ratio:.2f}x Ultralytics (bar {RIVAL_BAR}x)"
+    told = "Ultralytics not measured" if ratio is None else f"{ratio:.2f}x Ultralytics (bar {RIVAL_BAR}x)"
     print(f"throughput: {share:.1%} of the limit (bar {LIMIT_BAR:.0%}); {told}")
-    return 0 if share >= LIMIT_BAR and (ratio is None or ratio >= RIVAL_BAR) else 1
+    return 0 if share >= LIMIT_BAR and ratio is not None and ratio >= RIVAL_BAR else 1
 
 
 if __name__ == "__main__":
