@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sightline.core.errors import StorageError, UsageError
-from sightline.lifecycle.state import STATE, State, held, listing
+from sightline.lifecycle.state import STATE, State, listing
 
 
 class Work:
@@ -47,6 +46,17 @@ def test_a_stage_is_done_again_when_what_it_reads_changed_or_what_it_made_is_gon
     assert work.times == 3
 
 
+def test_a_stage_that_is_done_again_takes_those_after_it_off_the_record(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    first, second = Work(tmp_path), Work(tmp_path / "b")
+    for _ in range(2):
+        state = State(tmp_path, quiet)
+        state.step("first", 1, first.made, first)
+        state.step("second", 1, second.made, second)
+        first.made.unlink()
+    assert first.times == second.times == 2
+
+
 def test_a_stage_that_fails_is_not_on_record(tmp_path: Path) -> None:
     work = Work(tmp_path)
     step(State(tmp_path, quiet), work)
@@ -65,11 +75,6 @@ def test_a_damaged_record_means_that_the_work_is_done_again(tmp_path: Path) -> N
     (tmp_path / STATE).write_text('{"stage": 3')
     step(State(tmp_path, quiet), work)
     assert work.times == 2
-
-
-def test_a_second_process_is_refused(tmp_path: Path) -> None:
-    with held(tmp_path), pytest.raises(UsageError, match="another process"), held(tmp_path):
-        pass
 
 
 def test_a_listing_changes_with_names_sizes_and_times(tmp_path: Path) -> None:

@@ -202,13 +202,6 @@ def test_a_tie_of_the_metric_goes_to_the_lower_loss(tmp_path: Path) -> None:
     assert run.best["detect.map"] == 0.2
 
 
-def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
-    from sightline.train.run import locked
-
-    with locked(tmp_path), pytest.raises(UsageError, match="another process"), locked(tmp_path):
-        pass
-
-
 def test_fit_is_what_train_calls_once_all_is_prepared(tmp_path: Path) -> None:
     dataset = MemoryDataset()
     asked = problem(epochs=1)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from sightline.core.errors import AuditFailed, DatasetError, TooMuchDropped
 from sightline.core.files import folder_written_whole, write_json
+from sightline.core.lock import held
 from sightline.core.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from sightline.core.predictor import AnyPredictor
 from sightline.core.problem import Problem
@@ -19,7 +20,7 @@ from sightline.data.ledger import Ledger
 from sightline.data.reading import ReadOptions
 from sightline.data.split import Split, make_split
 from sightline.lifecycle.ahead import check_ahead, check_split
-from sightline.lifecycle.state import State, held, listing
+from sightline.lifecycle.state import State, listing
 from sightline.lifecycle.verdict import Figure, Verdict, judge
 
 SPLIT = "run"
@@ -117,7 +118,8 @@ def run(problem_path: str | Path, out: str | Path | None = None, *, tell: Tell |
     check_ahead(problem)
     places = Places(workspace(path, out))
     tell = tell or Tell()
-    with held(places.root):
+    with held(places.root, "another process is at work here", "wait for it, or choose another --out"):
+        places.verdict.unlink(missing_ok=True)  # what was said of an older package is not said of this one
         state = State(places.root, tell.stage or (lambda name, kept, seconds: None))
         return _stages(problem, path.parent, places, state, tell)
 
@@ -229,7 +231,7 @@ def _train(problem: Problem, dataset: Dataset, split: Split, places: Places, tel
     if (places.run / CONFIG).exists() and Run.open(places.run).config["key"] != config_key(
         problem, dataset, split
     ):
-        shutil.rmtree(places.run)
+        shutil.rmtree(places.run.rename(places.run.with_name(".run.old")))
     train(problem, dataset, split, places.run, progress=tell.progress is not None)
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sightline.core.errors import UsageError
-from sightline.core.files import fingerprint, refusals, write_json
+from sightline.core.files import fingerprint, write_json
 
 STATE = "state.json"
 
@@ -30,11 +27,13 @@ class State:
     """The stages of one workspace.
 
     A stage is done when its key (a hash of everything it reads) is the one on record and what it made
-    is still there. Keys hold the key of the stage before, so a change runs on to the end.
+    is still there. Keys hold the key of the stage before, so a change runs on to the end; and a stage
+    that is done again takes those after it off the record, since they stand on what was there before.
     """
 
     def __init__(self, folder: Path, say: Callable[[str, bool, float], None]) -> None:
         self._path, self._say = folder / STATE, say
+        self._standing: set[str] = set()
         self._done: dict[str, Done] = {}
         if self._path.is_file():
             try:
@@ -48,51 +47,23 @@ class State:
         key = fingerprint([name, reads])
         done = self._done.get(name)
         if done is not None and done.key == key and makes.exists():
+            self._standing.add(name)
             self._say(name, True, done.seconds)
             return key
-        self.forget(name)
+        self._done = {kept: row for kept, row in self._done.items() if kept in self._standing}
+        self._save()
         started = time.perf_counter()
         make()
         seconds = time.perf_counter() - started
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._done[name] = Done(key, now, round(seconds, 3))
+        self._standing.add(name)
         self._save()
         self._say(name, False, seconds)
         return key
 
-    def is_done(self, name: str, key: str) -> bool:
-        """Whether a stage is on record with this key."""
-        done = self._done.get(name)
-        return done is not None and done.key == key
-
-    def forget(self, name: str) -> None:
-        """Take a stage off the record, so that it is done again."""
-        if self._done.pop(name, None) is not None:
-            self._save()
-
     def _save(self) -> None:
         write_json(self._path, {name: asdict(done) for name, done in self._done.items()})
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold a workspace against a second process.
-
-    Raises:
-        UsageError: another process holds it.
-        StorageError: the folder cannot be written to.
-    """
-    with refusals(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UsageError(
-                "another process is at work here", where=folder, remedy="wait for it, or choose another --out"
-            ) from None
-        yield
 
 
 def listing(source: Path, suffixes: Collection[str] = (), leave_out: Path | None = None) -> str:

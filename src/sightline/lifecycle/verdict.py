@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +21,10 @@ class Figure:
     value: float
     low: float
     high: float
+
+
+# What was not measured, because there was nothing to measure it on.
+ABSENT = Figure(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +57,18 @@ class Verdict:
             {
                 "metric": row.criterion.metric,
                 "bound": str(row.criterion),
-                "value": row.figure.value,
-                "low": row.figure.low,
-                "high": row.figure.high,
+                "value": _plain(row.figure.value),
+                "low": _plain(row.figure.low),
+                "high": _plain(row.figure.high),
                 "met": row.met,
             }
             for row in self.rows
         ]
         return {"met": self.met, "criteria": rows}
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def check_criteria(problem: Problem) -> None:
@@ -74,32 +83,21 @@ def check_criteria(problem: Problem) -> None:
     known = [name for name in MEASURES if name.split(".")[0] in problem.tasks] + list(FIGURES)
     for criterion in problem.criteria:
         if criterion.metric not in known:
-            raise _unmeasured(criterion.metric, known)
-
-
-def _unmeasured(metric: str, known: Iterable[str]) -> ProblemError:
-    near = get_close_matches(metric, known, n=1, cutoff=0.3)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    return ProblemError(
-        f"{metric!r} is not measured for this problem",
-        where="criteria",
-        remedy=f"{hint}measured: {', '.join(sorted(known))}",
-    )
+            near = get_close_matches(criterion.metric, known, n=1, cutoff=0.3)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ProblemError(
+                f"{criterion.metric!r} is not measured for this problem",
+                where="criteria",
+                remedy=f"{hint}measured: {', '.join(sorted(known))}",
+            )
 
 
 def judge(criteria: tuple[Criterion, ...], figures: Mapping[str, Figure]) -> Verdict:
-    """Hold each criterion to its figure.
-
-    Raises:
-        ProblemError: a criterion names a metric that was not measured.
-    """
-    return Verdict(tuple(_judge(criterion, figures) for criterion in criteria))
+    """Hold each criterion to its figure; one without a figure (the mean error of no answers) is missed."""
+    return Verdict(tuple(_judge(criterion, figures.get(criterion.metric, ABSENT)) for criterion in criteria))
 
 
-def _judge(criterion: Criterion, figures: Mapping[str, Figure]) -> Judged:
-    figure = figures.get(criterion.metric)
-    if figure is None:
-        raise _unmeasured(criterion.metric, figures)
+def _judge(criterion: Criterion, figure: Figure) -> Judged:
     value = figure.value
     if criterion.interval:
         value = figure.low if criterion.at_least is not None else figure.high

@@ -14,6 +14,7 @@ import torch
 
 from sightline.core.errors import DatasetError, StorageError
 from sightline.core.files import write_json
+from sightline.core.lock import held
 from sightline.core.problem import Problem, TrainSection
 from sightline.core.records import Sample
 from sightline.data.balance import class_weights
@@ -28,7 +29,7 @@ from sightline.train.engine import Job, Validate
 from sightline.train.journal import Journal
 from sightline.train.labels import Labeller
 from sightline.train.loop import fit
-from sightline.train.run import CONFIG, Run, begin, build_model, locked
+from sightline.train.run import CONFIG, Run, begin, build_model
 from sightline.train.sampling import Sampler
 from sightline.train.validation import default_monitor, validator
 
@@ -70,7 +71,7 @@ def train(
     run = begin(Path(out), problem, dataset, split, resume=resume)
     where = chosen_device(device)
     threads = cv2.getNumThreads()
-    with locked(run.folder):
+    with held(run.folder, "another process trains in this folder", "wait for it, or end it"):
         if not run.done:
             try:
                 plan(run, problem, dataset, split, where)
