@@ -55,5 +55,13 @@ with held(Path({str(tmp_path)!r}), "is busy", "wait"):
 
 def test_a_file_in_the_place_of_the_folder_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StorageError), held(tmp_path / "file", "is busy", "wait"):
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(StorageError, match=r"file.*cannot be written"), held(place, "is busy", "wait"):
+            pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_to_says_so(tmp_path: Path) -> None:
+    (tmp_path / "held").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match="Permission denied"), held(tmp_path / "held", "is busy", "wait"):
         pass
