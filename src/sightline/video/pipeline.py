@@ -9,9 +9,11 @@ import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,7 +92,7 @@ def predict_all(
     jobs = _Jobs(predictor, name, spec, keep_pixels)
     pending: deque[Future[Prediction]] = deque()
     frames = _ahead((item for source in sources for item in source), DECODED_AHEAD)
-    with ThreadPoolExecutor(workers, thread_name_prefix="predict") as pool:
+    with _one_thread_a_worker(workers), ThreadPoolExecutor(workers, thread_name_prefix="predict") as pool:
         try:
             for item in frames:
                 pending.append(pool.submit(jobs.next(item)))
@@ -102,6 +104,18 @@ def predict_all(
             frames.close()
             for future in pending:
                 future.cancel()
+
+
+@contextmanager
+def _one_thread_a_worker(workers: int) -> Iterator[None]:
+    """OpenCV's own threads would only get in the way of several workers; the caller gets them back."""
+    threads = cv2.getNumThreads()
+    if workers > 1:
+        cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 class _Jobs:
@@ -154,8 +168,6 @@ class _Jobs:
 
 
 def _grey(pixels: Pixels) -> Array:
-    import cv2
-
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
 
 
