@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +44,6 @@ def write(folder: Path, **changes: object) -> Path:
     path = folder / "problem.yaml"
     path.write_text(yaml.safe_dump(PROBLEM | changes))
     return path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _untrained() -> Iterator[None]:
-    """Boxes of a network after one epoch all but tie, and which of them is kept is a matter of rounding."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sightline.export.compare.UNMATCHED_TOLERANCE", 1.0)
-        yield
 
 
 @pytest.fixture(scope="module")
