@@ -3,7 +3,7 @@
 The limit is cores x 1000 / (network + decode + place core-milliseconds a frame), each measured alone on one
 thread in the same round. Ultralytics 8.4 runs the same network (same weights, exported in the layout it
 reads) on the same clips, in a process of its own, from the interpreter that SIGHTLINE_ULTRALYTICS_PYTHON
-names; without it that half is not measured, and the bar not met. Rounds are interleaved; medians of five count.
+names; without it that half is not measured and the bar not met. Rounds are interleaved; medians count.
 """
 
 from __future__ import annotations
