@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sightline.core.problem import Problem
 from sightline.core.results import Detections
@@ -89,6 +88,8 @@ def main() -> int:
     if not source.is_dir():
         print(f"bccd: not measured, no BCCD at {source}; set SIGHTLINE_SHARED_DATA")
         return 1
+    import torch  # after sightline.train, which tells its threads to sleep while they wait
+
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         return measured(args, source, args.out or Path(folder))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Before anything loads torch: spinning threads make tests crawl on a machine that is not alone.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 
 # The contracts' asserts tell what differed, as those in test files do.
