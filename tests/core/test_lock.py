@@ -33,10 +33,13 @@ import os, time
 from pathlib import Path
 from sightline.core.lock import held
 with held(Path({str(tmp_path)!r}), "is busy", "wait"):
+    begun, told = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(told, b"x")
         time.sleep(20)
         os._exit(0)
+    os.read(begun, 1)
     print(child, flush=True)
     os.kill(os.getpid(), 9)
 """
