@@ -88,7 +88,7 @@ def main() -> int:
     if not source.is_dir():
         print(f"bccd: not measured, no BCCD at {source}; set SIGHTLINE_SHARED_DATA")
         return 1
-    import torch  # after sightline.train, which tells its threads to sleep while they wait
+    import torch  # after sightline.train, which tells its threads not to spin for long
 
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:

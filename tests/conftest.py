@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 # Before anything loads torch: spinning threads make tests crawl on a machine that is not alone.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import pytest
 
