@@ -1,8 +1,9 @@
 """Training: `train(problem, dataset, split, out) -> Run`, and `rehearse` before it.
 
-Where torch is not loaded yet, its threads are told to spin only briefly while they wait for one another. As they
-come, they spin for milliseconds: alone on a machine that costs nothing, beside any other work (the loader's
-processes are some) a training became 35 times slower. What OMP_WAIT_POLICY or GOMP_SPINCOUNT say, if set, stays.
+Where torch is not loaded yet, its threads are told to spin only briefly while they wait for one another. As
+they come, they spin for milliseconds: alone on a machine that costs nothing, beside any other work (the
+loader's processes are some) a training became 35 times slower. OMP_WAIT_POLICY and GOMP_SPINCOUNT, if set,
+stay as they are.
 """
 
 import os
