@@ -85,3 +85,18 @@ def test_json_never_holds_a_nan_and_hashes_follow_content(tmp_path: Path) -> Non
     write_text(tmp_path / "a.txt", "abc")
     assert sha256(tmp_path / "a.txt").startswith("ba7816bf")
     assert fingerprint({"b": 1, "a": 2}) == fingerprint({"a": 2, "b": 1}) != fingerprint({"a": 1, "b": 2})
+
+
+def test_only_a_folder_of_its_own_kind_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("years")
+    with (
+        pytest.raises(UsageError, match=r"holds no manifest\.json, so it is not replaced"),
+        folder_written_whole(tmp_path / "work", replace=True, marker="manifest.json"),
+    ):
+        pass
+    assert (tmp_path / "work" / "thesis.txt").read_text() == "years"
+    (tmp_path / "work" / "manifest.json").write_text("{}")
+    with folder_written_whole(tmp_path / "work", replace=True, marker="manifest.json") as part:
+        (part / "new").touch()
+    assert [p.name for p in (tmp_path / "work").iterdir()] == ["new"]

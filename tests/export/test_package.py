@@ -135,6 +135,10 @@ def test_a_place_that_is_taken_is_refused_before_any_work(
     with pytest.raises(UsageError, match="already exists"):
         export(run, dataset, ids(dataset), tmp_path / "package")
     assert (tmp_path / "package" / "mine.txt").read_text() == "keep"
+    with pytest.raises(UsageError, match=r"holds no manifest\.json"):
+        export(run, dataset, ids(dataset), tmp_path / "package", replace_old=True)
+    assert (tmp_path / "package" / "mine.txt").read_text() == "keep"
+    (tmp_path / "package" / "manifest.json").write_text("{}")  # a package, if an old one
     export(run, dataset, ids(dataset), tmp_path / "package", replace_old=True)
     assert not (tmp_path / "package" / "mine.txt").exists()
 

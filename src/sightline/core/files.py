@@ -77,17 +77,24 @@ def written_whole(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def folder_written_whole(target: Path, *, replace: bool = False) -> Iterator[Path]:
+def folder_written_whole(target: Path, *, replace: bool = False, marker: str = "") -> Iterator[Path]:
     """Give a folder beside `target` to fill; rename it into place on success.
 
+    With a `marker`, only a folder that holds a file of that name is replaced: another kind of folder is
+    somebody's work, named by mistake.
+
     Raises:
-        UsageError: `target` exists, is not an empty folder, and `replace` is false.
+        UsageError: `target` exists, is not an empty folder, and may not be replaced.
         StorageError: the disk is full or read-only, or access is denied.
     """
     target = target.absolute()
     occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
     if occupied and not replace:
         raise UsageError("already exists", where=target, remedy="choose another place or pass --replace")
+    if occupied and marker and not (target / marker).is_file():
+        raise UsageError(
+            f"holds no {marker}, so it is not replaced", where=target, remedy="choose another place"
+        )
     with refusals(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name[:60]}.", suffix=".part", dir=target.parent))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightline.core.files import folder_written_whole, write_json, write_text
-from sightline.core.manifest import Manifest, Stage
+from sightline.core.manifest import MANIFEST, Manifest, Stage
 from sightline.core.onnx_file import append_metadata
 from sightline.core.specs import Signature
 from sightline.runtime.loading import DIGEST_KEY, MANIFEST_KEY
@@ -60,7 +60,7 @@ def write_package(
     ((name, stage),) = manifest.stages.items()
     data = with_manifest(body, manifest)
     final = replace(manifest, stages={name: replace(stage, sha256=hashlib.sha256(data).hexdigest())})
-    with folder_written_whole(out, replace=replace_old) as folder:
+    with folder_written_whole(out, replace=replace_old, marker=MANIFEST) as folder:
         (folder / stage.file).write_bytes(data)
         final.write(folder)
         if parity is not None:

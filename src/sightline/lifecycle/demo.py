@@ -77,12 +77,12 @@ def demo(
     Raises:
         UsageError: `out` holds something and `replace` is false.
     """
-    from sightline.simulate.labelled import write_rallies
+    from sightline.simulate.labelled import EXPORT, write_rallies
 
     out, tell = Path(out), tell or Tell()
     progress = tell.counting("simulate") or (lambda done, total: None)
     done = count(1)
-    with folder_written_whole(out, replace=replace) as part:
+    with folder_written_whole(out, replace=replace, marker=f"labels/{EXPORT}") as part:
         write_rallies(
             part / "labels",
             rallies,
