@@ -50,6 +50,8 @@ class Manifest:
         quality: measured on the exported file: `task.metric` -> {value, low, high}.
         speed: measured by `bench`: milliseconds, bytes.
         reference: distributions of the validation set, for drift.
+        pipeline: how several stages work together, empty for one: `kind` (`coarse-to-fine`), the stages
+            by their part (`coarse`, `fine`), `mode` and its `settings`.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Manifest:
     quality: dict[str, dict[str, float]] = field(default_factory=dict)
     speed: dict[str, float] = field(default_factory=dict)
     reference: dict[str, Any] = field(default_factory=dict)
+    pipeline: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def to_json(self) -> dict[str, Any]:
