@@ -37,6 +37,7 @@ EXTRAS = {
     **dict.fromkeys(("torch", "torchvision", "timm", "accelerate", "safetensors", "tensorboard"), "train"),
     **dict.fromkeys(("onnx", "onnxscript"), "train"),
     "openvino": "openvino",
+    "prometheus_client": "serve",
 }
 
 
