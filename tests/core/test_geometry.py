@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sightline.core.errors import ModelError
 from sightline.core.geometry import (
     box_iou,
     compose,
@@ -17,6 +18,7 @@ from sightline.core.geometry import (
     move_boxes,
     move_points,
     place,
+    place_track,
     placement,
     polygon_area,
     warp,
@@ -112,3 +114,43 @@ def test_a_hole_and_parts_outside_the_picture_stay_empty() -> None:
     hole = np.array([[2.0, 2.0], [6.0, 2.0], [6.0, 6.0], [2.0, 6.0]])
     mask = fill_polygons((outer, hole), (20, 12))
     assert mask.sum() == 10 * 12 - 16
+
+
+centres = st.tuples(st.floats(-400, 2400), st.floats(-400, 1500))
+
+
+@given(sides, sides, st.integers(1, 300), st.integers(1, 300), centres)
+def test_a_native_window_starts_on_even_pixels_and_lies_about_its_centre(
+    sw: int, sh: int, dw: int, dh: int, centre: tuple[float, float]
+) -> None:
+    matrix = placement((sw, sh), InputSpec((dw, dh), fit="native"), centre)
+    assert np.array_equal(matrix[:, :2], np.eye(2))
+    assert np.all(matrix[:, 2] % 2 == 0)
+    assert np.all(np.abs(move_points(np.array(centre), matrix) - np.array([dw, dh]) / 2) <= 1)
+
+
+@given(st.tuples(st.floats(-30, 70), st.floats(-30, 60)))
+def test_a_native_window_is_a_copy_padded_outside_as_the_warp_would_make_it(
+    centre: tuple[float, float],
+) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (31, 43, 3), np.uint8)
+    spec = InputSpec((17, 13), fit="native", pad=99)
+    out, matrix = place(picture, spec, centre)
+    assert np.array_equal(out, warp(picture, matrix, (17, 13), pad=99))
+    assert not np.shares_memory(out, picture)
+
+
+def test_a_native_window_without_a_centre_is_in_the_middle() -> None:
+    assert placement((100, 60), InputSpec((40, 20), fit="native"))[:, 2].tolist() == [-30, -20]
+
+
+@pytest.mark.parametrize("centre", [(1.0, float("nan")), (1.0,), (1.0, 2.0, 3.0)])
+def test_a_centre_that_is_no_point_is_refused(centre: Any) -> None:
+    with pytest.raises(ModelError, match="finite"):
+        placement((100, 60), InputSpec((40, 20), fit="native"), centre)
+
+
+def test_hidden_rows_of_a_track_become_zeros_and_the_others_move() -> None:
+    track = np.array([[10.0, 20.0, 1.0], [900.0, 30.0, 0.0]])
+    placed = place_track(track, np.array([[0.5, 0.0, 3.0], [0.0, 0.5, 0.0]]))
+    assert placed.dtype == np.float32 and placed.tolist() == [[8.0, 10.0, 1.0], [0.0, 0.0, 0.0]]

@@ -163,3 +163,29 @@ def test_a_clip_does_not_reach_into_another_folder_of_its_group(tmp_path: Path) 
     spec = {"clip": InputSpec(SIZE, frames=3)}
     [clip] = samples(made, ["rally2/1.png"], spec)
     assert [r.media for r in clip.inputs["clip"]] == ["rally2/1.png"] * 3
+
+
+TRACK = {"clip": InputSpec((8, 8), frames=2), "track": InputSpec((8, 8), pixels="track", frames=3)}
+
+
+def test_a_track_holds_past_points_only_and_zeros_where_none_is_known(tmp_path: Path) -> None:
+    records = frames("a", [1, 2, 4, 5])
+    records[2] = replace(records[2], annotations=(Annotation(0, point=(9.0, 9.0), visible=False),))
+    records = [
+        replace(r, annotations=tuple(replace(a, point=(r.frame, 2.0)) for a in r.annotations))
+        for r in records
+    ]
+    made = dataset(tmp_path, records)
+    found = samples(made, [r.id for r in records], TRACK)
+    tracks = [read_inputs(made, sample, TRACK)["track"].tolist() for sample in found]
+    none, one, two = [0, 0, 0], [1, 2, 1], [2, 2, 1]
+    assert tracks == [[none, none, none], [none, none, one], [one, two, none], [two, none, none]]
+    assert tracks[0] and read_inputs(made, found[0], TRACK)["track"].dtype == np.float32
+
+
+def test_a_sample_hands_its_centre_to_the_predictor(tmp_path: Path) -> None:
+    made = dataset(tmp_path, frames("a", [1]))
+    (sample,) = samples(made, ["a/1.png"], {"image": InputSpec((8, 8), fit="native")})
+    spec = {"image": InputSpec((8, 8), fit="native")}
+    assert "centre" not in read_inputs(made, sample, spec)
+    assert read_inputs(made, replace(sample, centre=(3.0, 4.0)), spec)["centre"].tolist() == [3, 4]

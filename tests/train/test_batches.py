@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -169,3 +170,37 @@ def test_mosaic_is_refused_where_labels_could_not_follow() -> None:
         pictures({"classify"}, section)
     with pytest.raises(ProblemError, match="clips"):
         pictures({"detect"}, section, {"clip": InputSpec((8, 8), frames=2)}, MemoryDataset(2))
+
+
+def pointed() -> MemoryDataset:
+    """Two frames of a point that moves right, the first 4 px before the second."""
+    marks = [(Annotation(0, point=(x, 14.0)),) for x in (16.0, 20.0)]
+    records = [Record(str(i), f"{i}.png", SIZE_WH, mark, frame=i, group="g") for i, mark in enumerate(marks)]
+    return MemoryDataset(records=records)
+
+
+NATIVE = {
+    "image": InputSpec((16, 12), fit="native"),
+    "track": InputSpec((16, 12), pixels="track", frames=1),
+}
+
+
+def test_a_native_window_is_cut_about_its_centre_and_labels_and_track_follow() -> None:
+    made = pictures({"locate"}, AugmentSection(**STILL), NATIVE, pointed())  # type: ignore[arg-type]
+    made.samples[1] = replace(made.samples[1], centre=(18.0, 14.0))
+    inputs, target = made.element(0, 1)
+    source = made.dataset.read(made.samples[1].target)
+    assert np.array_equal(inputs["image"], source[8:20, 10:26])
+    assert target["points"][0].tolist() == [10, 6] and target["visible"][0] == 1
+    assert inputs["track"].tolist() == [[6, 6, 1]]
+    made.samples[1] = replace(made.samples[1], centre=(2.0, 2.0))
+    assert made.element(0, 1)[1]["visible"][0] == 0
+
+
+def test_a_window_is_enlarged_about_its_own_centre_and_flips_leave_hidden_rows_zero() -> None:
+    section = AugmentSection(**STILL | {"flip": 1.0, "scale": (2.0, 2.0)})  # type: ignore[arg-type]
+    made = pictures({"locate"}, section, NATIVE, pointed())
+    made.samples[1] = replace(made.samples[1], centre=(18.0, 14.0))
+    inputs, target = made.element(0, 1)
+    assert target["points"][0].tolist() == [4, 6] and inputs["track"].tolist() == [[12, 6, 1]]
+    assert made.element(0, 0)[0]["track"].tolist() == [[0, 0, 0]]

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.core.errors import ModelError
 from sightline.core.specs import InputSpec
 
 Matrix = NDArray[np.float64]
@@ -38,19 +39,40 @@ def invert(matrix: Matrix) -> Matrix:
     return np.linalg.inv(np.vstack([matrix, (0.0, 0.0, 1.0)]))[:2]
 
 
-def placement(source_wh: tuple[int, int], spec: InputSpec) -> Matrix:
+def placement(
+    source_wh: tuple[int, int], spec: InputSpec, centre: Array | tuple[float, float] | None = None
+) -> Matrix:
     """Matrix from a source picture to the network's input, by the spec's fit.
 
     `stretch` fills both sides, `letterbox` keeps the aspect and pads evenly, `crop` keeps the
-    aspect, fills and cuts evenly.
+    aspect, fills and cuts evenly. `native` is a window at the picture's own scale about `centre`
+    (x, y), or about the middle; it starts on an even pixel, so that colour planes of half the size are
+    cut exactly too, and its middle is at most a pixel from the centre.
+
+    Raises:
+        ModelError: a centre that is no finite (x, y).
     """
     (sw, sh), (dw, dh) = source_wh, spec.size_wh
+    if spec.fit == "native":
+        x, y = _window_start(source_wh, spec, centre)
+        return np.array([[1.0, 0.0, -x], [0.0, 1.0, -y]])
     sx, sy = dw / sw, dh / sh
     if spec.fit == "letterbox":
         sx = sy = min(sx, sy)
     elif spec.fit == "crop":
         sx = sy = max(sx, sy)
     return np.array([[sx, 0.0, (dw - sw * sx) / 2], [0.0, sy, (dh - sh * sy) / 2]])
+
+
+def _window_start(
+    source_wh: tuple[int, int], spec: InputSpec, centre: Array | tuple[float, float] | None
+) -> tuple[float, float]:
+    """Top left corner of a native window: even whole pixels."""
+    middle = np.asarray(np.array(source_wh) / 2 if centre is None else centre, np.float64)
+    if middle.shape != (2,) or not np.isfinite(middle).all():
+        raise ModelError(f"the centre of a window must be a finite (x, y), not {centre}")
+    x, y = 2.0 * np.round((middle - np.array(spec.size_wh) / 2) / 2)
+    return float(x), float(y)
 
 
 def warp(
@@ -93,11 +115,42 @@ def _to_cv2(matrix: Matrix) -> Matrix:
     return np.column_stack([matrix[:, :2], shift])
 
 
-def place(picture: Array, spec: InputSpec) -> tuple[Array, Matrix]:
-    """The reference placing: a source picture into the network's input, and the matrix that did it."""
+def place(
+    picture: Array, spec: InputSpec, centre: Array | tuple[float, float] | None = None
+) -> tuple[Array, Matrix]:
+    """The reference placing: a source picture into the network's input, and the matrix that did it.
+
+    `centre` (x, y) in source pixels says where a `native` window is; other fits do not read it.
+    """
     height, width = picture.shape[:2]
-    matrix = placement((width, height), spec)
+    matrix = placement((width, height), spec, centre)
+    if spec.fit == "native":
+        start = (-round(matrix[0, 2]), -round(matrix[1, 2]))
+        return window(picture, start, spec.size_wh, pad=_pad(spec)), matrix
     return resample(picture, matrix, spec), matrix
+
+
+def window(picture: Array, start_xy: tuple[int, int], size_wh: tuple[int, int], *, pad: float = 0) -> Array:
+    """A copy of the pixels of a picture (H, W) or (H, W, C) in a window, `pad` outside the picture."""
+    (x, y), (width, height) = start_xy, size_wh
+    x1, y1 = max(0, x), max(0, y)
+    x2, y2 = min(picture.shape[1], x + width), min(picture.shape[0], y + height)
+    if (x1, y1, x2, y2) == (x, y, x + width, y + height):
+        return picture[y1:y2, x1:x2].copy()
+    out = np.full((height, width, *picture.shape[2:]), pad, picture.dtype)
+    if x2 > x1 and y2 > y1:
+        out[y1 - y : y2 - y, x1 - x : x2 - x] = picture[y1:y2, x1:x2]
+    return out
+
+
+def place_track(track: Array, matrix: Matrix) -> Array:
+    """Past (x, y, visible) rows (T, 3) through the matrix of the picture they are of, as f32.
+
+    Hidden rows become zeros: where a hidden thing was last believed to be means nothing.
+    """
+    rows = np.asarray(track, np.float64)
+    seen = rows[:, 2:] > 0
+    return np.where(seen, np.hstack([move_points(rows[:, :2], matrix), rows[:, 2:]]), 0.0).astype(np.float32)
 
 
 def resample(picture: Array, matrix: Matrix, spec: InputSpec) -> Array:
@@ -105,8 +158,11 @@ def resample(picture: Array, matrix: Matrix, spec: InputSpec) -> Array:
 
     Depth is never mixed between pixels, and is 0 (unknown) outside the picture.
     """
-    depth = spec.pixels == "depth16"
-    return warp(picture, matrix, spec.size_wh, pad=0 if depth else spec.pad, nearest=depth)
+    return warp(picture, matrix, spec.size_wh, pad=_pad(spec), nearest=spec.pixels == "depth16")
+
+
+def _pad(spec: InputSpec) -> int:
+    return 0 if spec.pixels == "depth16" else spec.pad
 
 
 def move_points(points_xy: Array, matrix: Matrix) -> Array:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from sightline.core.assemble import assemble
 from sightline.core.errors import ModelError
-from sightline.core.geometry import Matrix, place
-from sightline.core.results import Result
-from sightline.core.specs import InputSpec, Signature
+from sightline.core.geometry import Matrix, place, place_track
+from sightline.core.results import Points, Result
+from sightline.core.specs import CENTRE, InputSpec, Signature
 
 Array = NDArray[Any]
 Inputs = Mapping[str, Array]
@@ -58,7 +58,9 @@ class Predictor:
         """Results by task for each element; an element names every input of the signature.
 
         A picture is (H, W, 3) uint8 RGB of any size, a clip (T, H, W, 3) oldest first, depth (H, W)
-        uint16 in millimetres. Results are in the pixels of the first input.
+        uint16 in millimetres, a track (T, 3) of (x, y, visible) in pixels of the first input. The key
+        `centre` (2,) says where windows of `native` inputs are; absent, they are in the middle.
+        Results are in the pixels of the first input.
 
         Raises:
             ModelError: an input is absent, or its shape or type is not what the spec says.
@@ -80,7 +82,11 @@ class Predictor:
         for element in batch:
             for index, (name, spec) in enumerate(self.signature.inputs.items()):
                 picture = _checked(element, name, spec)
-                stack, matrix = place_clip(picture, spec) if spec.frames > 1 else place(picture, spec)
+                if spec.pixels == "track":
+                    columns[name].append(place_track(picture, frames[-1][0]))
+                    continue
+                placing = place_clip if spec.frames > 1 else place
+                stack, matrix = placing(picture, spec, element.get(CENTRE))
                 columns[name].append(stack)
                 if index == 0:
                     height, width = picture.shape[-3:-1] if spec.pixels == "rgb8" else picture.shape[-2:]
@@ -103,23 +109,45 @@ class Predictor:
 
 
 class Stream:
-    """Feeds one source's frames in order; holds the past that a clip needs. One per source and thread."""
+    """Feeds one source's frames in order; holds the past that a clip or a track needs. One per source and
+    thread.
+    """
 
     def __init__(self, predictor: AnyPredictor) -> None:
         self._predictor = predictor
         self._specs = predictor.signature.inputs
         self._past: dict[str, deque[Array]] = {
-            name: deque(maxlen=(spec.frames - 1) * spec.stride + 1) for name, spec in self._specs.items()
+            name: deque(maxlen=_held(spec)) for name, spec in self._specs.items()
         }
 
     def push(self, inputs: Inputs) -> dict[str, Result]:
-        """Results for one moment: single frames by input name; clips are made here.
+        """Results for one moment: single frames by input name; clips are made here, and so are tracks that
+        are not given, from the answers before.
 
         The first frames of a stream have no past: the oldest one seen stands in for it, as it does
-        in `data.samples` at the start of a video.
+        in `data.samples` at the start of a video. A track begins with nothing seen.
         """
-        element = {name: self._clip(name, spec, inputs[name]) for name, spec in self._specs.items()}
-        return self._predictor.predict([element])[0]
+        element = {name: self._input(name, spec, inputs) for name, spec in self._specs.items()}
+        if CENTRE in inputs:
+            element[CENTRE] = inputs[CENTRE]
+        results = self._predictor.predict([element])[0]
+        for name, spec in self._specs.items():
+            if spec.pixels == "track":
+                self._past[name].append(track_row(results))
+        return results
+
+    def _input(self, name: str, spec: InputSpec, inputs: Inputs) -> Array:
+        if spec.pixels == "track":
+            return inputs[name] if name in inputs else self._track(name, spec)
+        return self._clip(name, spec, inputs[name])
+
+    def _track(self, name: str, spec: InputSpec) -> Array:
+        past, track = self._past[name], np.zeros((spec.frames, 3), np.float32)
+        for row in range(spec.frames):
+            age = (spec.frames - row) * spec.stride
+            if age <= len(past):
+                track[row] = past[-age]
+        return track
 
     def _clip(self, name: str, spec: InputSpec, frame: Array) -> Array:
         if spec.frames == 1:
@@ -130,9 +158,24 @@ class Stream:
         return np.stack([past[max(0, len(past) - 1 - age)] for age in ages])
 
 
-def place_clip(clip: Array, spec: InputSpec) -> tuple[Array, Matrix]:
+def _held(spec: InputSpec) -> int:
+    """Moments of the past that an input reaches back to, this one included where it is read."""
+    return spec.frames * spec.stride if spec.pixels == "track" else (spec.frames - 1) * spec.stride + 1
+
+
+def track_row(results: Mapping[str, Result]) -> Array:
+    """The (x, y, visible) that a locator's answer adds to the track of its first class; (3,) f32."""
+    points = results.get("locate")
+    if not isinstance(points, Points) or not points.seen[0]:
+        return np.zeros(3, np.float32)
+    return np.array([*points.points[0], 1.0], np.float32)
+
+
+def place_clip(
+    clip: Array, spec: InputSpec, centre: Array | tuple[float, float] | None = None
+) -> tuple[Array, Matrix]:
     """Every frame of a clip (T, ...) placed the same way."""
-    placed = [place(frame, spec) for frame in clip]
+    placed = [place(frame, spec, centre) for frame in clip]
     return np.stack([picture for picture, _ in placed]), placed[0][1]
 
 
@@ -140,6 +183,14 @@ def _checked(element: Inputs, name: str, spec: InputSpec) -> Array:
     if name not in element:
         raise ModelError(f"input {name!r} is missing; given: {', '.join(element) or 'nothing'}")
     picture = element[name]
+    if spec.pixels == "track":
+        if picture.dtype.kind != "f" or picture.shape != (spec.frames, 3):
+            expected = f"floats {(spec.frames, 3)}: x, y, visible"
+            raise ModelError(
+                f"is {picture.dtype} {picture.shape}, the model reads {expected}",
+                where=f"input {name!r}",
+            )
+        return picture
     colour = 3 if spec.pixels == "rgb8" else None
     dims = 2 + (colour is not None) + (spec.frames > 1)
     wrong = (

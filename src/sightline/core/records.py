@@ -139,11 +139,19 @@ class Sample:
     """What a model reads at once: named inputs over records, and the record that holds the truth.
 
     A picture is `{"image": (record,)}`; a clip `{"clip": (oldest, ..., newest)}`; two sensors
-    `{"image": (a,), "depth": (b,)}`. Samples are views: they hold no pixels.
+    `{"image": (a,), "depth": (b,)}`; a track is the records of its past frames with their points.
+    Samples are views: they hold no pixels.
+
+    Attributes:
+        inputs: records by input name.
+        target: the record that holds the truth.
+        centre: (x, y) in source pixels of the target, the middle of `native` windows; None is the middle
+            of the picture.
     """
 
     inputs: Mapping[str, tuple[Record, ...]]
     target: Record
+    centre: tuple[float, float] | None = None
 
     @property
     def id(self) -> str:

@@ -8,8 +8,11 @@ from typing import Any, Literal, get_args
 from sightline.core.errors import ModelError
 
 Task = Literal["classify", "detect", "segment", "locate", "instances", "panoptic", "depth"]
-Fit = Literal["letterbox", "stretch", "crop"]
-Pixels = Literal["rgb8", "grey8", "depth16"]
+Fit = Literal["letterbox", "stretch", "crop", "native"]
+Pixels = Literal["rgb8", "grey8", "depth16", "track"]
+
+# The key of a batch element, beside its inputs, that holds where a `native` window is centred.
+CENTRE = "centre"
 
 TASKS: tuple[Task, ...] = get_args(Task)
 
@@ -45,9 +48,12 @@ class InputSpec:
 
     Attributes:
         size_wh: width and height in pixels.
-        fit: `letterbox` (keep aspect, pad), `stretch` (fill both sides), `crop` (keep aspect, cut).
+        fit: `letterbox` (keep aspect, pad), `stretch` (fill both sides), `crop` (keep aspect, cut),
+            `native` (a window of the picture at its own scale about a centre, padded outside).
         pad: grey level outside the picture, 0..255.
-        pixels: `rgb8` uint8 (H, W, 3); `grey8` uint8 (H, W); `depth16` uint16 (H, W), millimetres.
+        pixels: `rgb8` uint8 (H, W, 3); `grey8` uint8 (H, W); `depth16` uint16 (H, W), millimetres;
+            `track` f32 (T, 3), an object's past (x, y, visible), oldest first, not now; T is `frames`,
+            size and fit mean nothing.
         frames: clip length T; 1 is a single picture (B, H, W, C), more is (B, T, H, W, C), oldest first.
         stride: frames between two of a clip.
         sensor: the sensor whose records feed this input; empty means any.
@@ -74,6 +80,8 @@ class InputSpec:
 
     def shape(self, batch: int) -> tuple[int, ...]:
         """Shape of a batch as the network takes it."""
+        if self.pixels == "track":
+            return (batch, self.frames, 3)
         width, height = self.size_wh
         clip = (self.frames,) if self.frames > 1 else ()
         colour = (3,) if self.pixels == "rgb8" else ()
@@ -82,7 +90,7 @@ class InputSpec:
     @property
     def dtype(self) -> str:
         """NumPy name of the pixel type."""
-        return "uint16" if self.pixels == "depth16" else "uint8"
+        return {"depth16": "uint16", "track": "float32"}.get(self.pixels, "uint8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,11 @@ class Signature:
             raise ModelError(f"a class name appears twice in {list(self.classes)}")
         if not self.inputs:
             raise ModelError("a model reads at least one input")
+        first = next(iter(self.inputs))
+        if self.inputs[first].pixels == "track":
+            raise ModelError(f"input {first!r} is a track; the first must show a picture, which places it")
+        if CENTRE in self.inputs:
+            raise ModelError(f"no input may be named {CENTRE!r}: that is where native windows are centred")
 
     @property
     def outputs(self) -> tuple[str, ...]:

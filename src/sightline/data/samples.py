@@ -1,4 +1,6 @@
-"""What a model reads at once, made from records: pictures, clips, and several sensors at one moment."""
+"""What a model reads at once, made from records: pictures, clips, past points, and several sensors at one
+moment.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from numpy.typing import NDArray
 
 from sightline.core.errors import DatasetError, MediaError
 from sightline.core.media import VIDEO_SUFFIXES, read_map
-from sightline.core.records import EMPTY, Record, Sample
-from sightline.core.specs import InputSpec
+from sightline.core.records import EMPTY, Annotation, Record, Sample
+from sightline.core.specs import CENTRE, InputSpec
 from sightline.data.dataset import Dataset
 
 TOLERANCE_S = 0.05
@@ -44,14 +46,20 @@ def samples(
     The first input's record is the target. Where it names a sensor, records of other sensors are no targets.
     A clip ends with its record and goes back by the spec's stride through the frames of the same video (or
     the pictures of the same group and sensor, by frame number, time or name); the oldest frame there is
-    stands in for those before it. An input of another sensor gets that sensor's record of the same group
+    stands in for those before it. A track holds the records of as many frames before the target's, a bare one
+    where there is none. An input of another sensor gets that sensor's record of the same group
     nearest in time; farther than `tolerance_s` seconds leaves the record unpaired.
 
     Raises:
         DatasetError: an id that is no record; sensors to pair on records without a time.
     """
     first = next(iter(inputs.values()))
-    index = _Index(dataset) if any(s.sensor or s.frames > 1 for s in inputs.values()) else None
+    tracks = any(s.pixels == "track" for s in inputs.values())
+    index = (
+        _Index(dataset, points=tracks)
+        if tracks or any(s.sensor or s.frames > 1 for s in inputs.values())
+        else None
+    )
     found: list[Sample] = []
     unpaired: list[str] = []
     for name in ids:
@@ -65,7 +73,7 @@ def samples(
                 newest = index.nearest(record, spec.sensor, tolerance_s)
             if newest is None:
                 break
-            parts[key] = index.clip(newest, spec) if index is not None and spec.frames > 1 else (newest,)
+            parts[key] = index.read(newest, spec) if index is not None else (newest,)
         if len(parts) < len(inputs):
             unpaired.append(name)
         else:
@@ -76,7 +84,8 @@ def samples(
 def read_inputs(dataset: Dataset, sample: Sample, inputs: Mapping[str, InputSpec]) -> dict[str, NDArray[Any]]:
     """Pixels of a sample by input name, at their own size, as `Predictor.predict` takes them.
 
-    `rgb8` uint8 (H, W, 3), `grey8` uint8 (H, W), `depth16` uint16 (H, W); clips (T, ...), oldest first.
+    `rgb8` uint8 (H, W, 3), `grey8` uint8 (H, W), `depth16` uint16 (H, W); clips (T, ...), oldest first;
+    `track` f32 (T, 3) of (x, y, visible) of class 0. `centre` (2,) f64 where the sample has one.
 
     Raises:
         MediaError: a picture that cannot be read, frames of a clip that differ in size, depth that is not
@@ -84,12 +93,28 @@ def read_inputs(dataset: Dataset, sample: Sample, inputs: Mapping[str, InputSpec
     """
     pictures: dict[str, NDArray[Any]] = {}
     for name, spec in inputs.items():
+        if spec.pixels == "track":
+            pictures[name] = track_of(sample.inputs[name])
+            continue
         frames = [_pixels(dataset, record, spec) for record in sample.inputs[name]]
         if len({frame.shape for frame in frames}) > 1:
             shapes = ", ".join(str(frame.shape) for frame in frames)
             raise MediaError(f"frames of one clip differ in size: {shapes}", where=sample.id)
         pictures[name] = np.stack(frames) if spec.frames > 1 else frames[0]
+    if sample.centre is not None:
+        pictures[CENTRE] = np.array(sample.centre, np.float64)
     return pictures
+
+
+def track_of(records: Iterable[Record]) -> NDArray[np.float32]:
+    """Rows (T, 3) of (x, y, visible) of class 0 in records; zeros where hidden, absent or not labelled."""
+    marks = (next((a for a in r.annotations if _tracked(a) and a.visible), None) for r in records)
+    rows = [(*mark.point, 1.0) if mark and mark.point else (0.0, 0.0, 0.0) for mark in marks]
+    return np.array(rows, np.float32)
+
+
+def _tracked(mark: Annotation) -> bool:
+    return mark.point is not None and mark.label == 0
 
 
 def _pixels(dataset: Dataset, record: Record, spec: InputSpec) -> NDArray[Any]:
@@ -106,17 +131,41 @@ def _pixels(dataset: Dataset, record: Record, spec: InputSpec) -> NDArray[Any]:
 class _Index:
     """Records by sequence and sensor, in order."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, *, points: bool = False) -> None:
         self._by_key: dict[Key, list[Record]] = {}
         self._sequences: dict[tuple[Key, str], list[Record]] = {}
+        self._points: dict[str, tuple[Annotation, ...]] = {}
         for record in dataset.records:
             bare = replace(record, annotations=(), maps=EMPTY)
+            if points:
+                self._points[record.id] = tuple(a for a in record.annotations if _tracked(a))
             self._by_key.setdefault(_key(record), []).append(bare)
             self._sequences.setdefault(_sequence(record), []).append(bare)
         for records in (*self._by_key.values(), *self._sequences.values()):
             records.sort(key=_order)
         self._place = {r.id: i for records in self._sequences.values() for i, r in enumerate(records)}
         self._times: dict[Key, list[float]] = {}
+
+    def read(self, newest: Record, spec: InputSpec) -> tuple[Record, ...]:
+        """Records that one input reads of a moment."""
+        if spec.pixels == "track":
+            return self.track(newest, spec)
+        return self.clip(newest, spec) if spec.frames > 1 else (newest,)
+
+    def track(self, newest: Record, spec: InputSpec) -> tuple[Record, ...]:
+        """Records of a track's frames with their points, oldest first, without the newest."""
+        ages = [(spec.frames - i) * spec.stride for i in range(spec.frames)]
+        past = [self._back(newest, age) for age in ages]
+        # What `_back` lets stand in for a frame that is not there must not lend it its point.
+        return tuple(
+            replace(r, annotations=self._points.get(r.id, ()) if self._is_aged(r, newest, age) else ())
+            for r, age in zip(past, ages, strict=True)
+        )
+
+    def _is_aged(self, record: Record, newest: Record, age: int) -> bool:
+        if newest.frame >= 0:
+            return record.frame == newest.frame - age
+        return self._place[newest.id] - self._place[record.id] == age
 
     def clip(self, newest: Record, spec: InputSpec) -> tuple[Record, ...]:
         """Records of a clip, oldest first; past frames carry no labels."""

@@ -242,8 +242,10 @@ def frames(elements: Sequence[Element], signature: Signature) -> list[Element]:
 
 
 def _cut(element: Element, signature: Signature) -> Element:
-    cut: dict[str, Array] = {}
+    cut: dict[str, Array] = dict(element)
     for name, spec in signature.inputs.items():
+        if spec.pixels == "track":
+            continue
         axis = -3 if spec.pixels == "rgb8" else -2
         height = element[name].shape[axis]
         cut[name] = np.take(element[name], range(max(1, height * 2 // 3)), axis=axis)

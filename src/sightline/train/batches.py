@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sightline.core.errors import ProblemError, SightlineError, TrainingFailed
-from sightline.core.geometry import placement, resample
+from sightline.core.geometry import place_track, placement, resample
 from sightline.core.problem import AugmentSection
 from sightline.core.records import Sample
 from sightline.core.specs import InputSpec, Task
@@ -143,14 +143,19 @@ class Pictures:
         pictures = read_inputs(self.dataset, sample, self.inputs)
         out: dict[str, Array] = {}
         target: Target | None = None
+        first: Array | None = None
         for name, spec in self.inputs.items():
+            if spec.pixels == "track" and first is not None:
+                out[name] = place_track(pictures[name], first)
+                continue
             frames = pictures[name] if spec.frames > 1 else pictures[name][None]
             height, width = frames.shape[1:3]
-            matrix = on_canvas(placement((width, height), spec), change.move, spec.size_wh)
+            placed_at = placement((width, height), spec, sample.centre)
+            matrix = on_canvas(placed_at, change.move, spec.size_wh)
             placed = [_placed(frame, matrix, spec, change, t) for t, frame in enumerate(frames)]
             out[name] = np.stack(placed) if spec.frames > 1 else placed[0]
-            if target is None:
-                target = self.labeller(sample.target, matrix, spec.size_wh)
+            if first is None:
+                first, target = matrix, self.labeller(sample.target, matrix, spec.size_wh)
         return out, target or {}
 
     def _source(self, index: int) -> tuple[Array, Any]:
