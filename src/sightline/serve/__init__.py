@@ -1,0 +1,1 @@
+"""Packages behind a port: HTTP, Open Inference Protocol, WebSocket; nothing here imports torch."""
