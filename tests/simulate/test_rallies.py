@@ -1,33 +1,59 @@
-"""Rallies and scenes: what is drawn is where the label says."""
+"""Rallies: what is drawn is where the label says."""
 
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from sightline.core.media import read_map, read_picture
-from sightline.simulate.labelled import write_rallies
+from sightline.core.media import read_picture
+from sightline.simulate.labelled import small, write_rallies
 from sightline.simulate.rallies import simulate_rally
-from sightline.simulate.scenes import CLASSES, simulate_scene, write_scenes
+
+SMALL = (384, 216)
 
 
 def test_equal_seeds_give_equal_frames() -> None:
-    a = list(simulate_rally(5, frames=4))
-    b = list(simulate_rally(5, frames=4))
+    a = list(simulate_rally(5, frames=4, size_wh=SMALL))
+    b = list(simulate_rally(5, frames=4, size_wh=SMALL))
     assert all(np.array_equal(x.pixels, y.pixels) and x.point == y.point for x, y in zip(a, b, strict=True))
 
 
+def test_other_seeds_are_other_halls() -> None:
+    pictures = [next(simulate_rally(seed, frames=1, size_wh=SMALL)).pixels for seed in range(4)]
+    apart = [np.abs(a.astype(int) - b).mean() for i, a in enumerate(pictures) for b in pictures[:i]]
+    assert min(apart) > 8
+
+
 def test_a_visible_shuttle_is_bright_at_its_point() -> None:
-    frames = [f for seed in range(6) for f in simulate_rally(seed, frames=12, shutter=0.05) if f.visible]
+    shots = [
+        list(simulate_rally(seed, frames=12, fps=30, size_wh=SMALL, **small(SMALL) | {"shutter": 0.05}))
+        for seed in range(6)
+    ]
+    frames = [f for shot in shots for f in shot if f.visible]
     bright = [f.pixels[int(f.point[1]), int(f.point[0])].mean() > f.pixels.mean() for f in frames]
-    assert len(frames) > 30 and np.mean(bright) > 0.9
+    assert len(frames) > 30 and np.mean(bright) > 0.85
 
 
 def test_most_frames_show_the_shuttle_and_some_do_not() -> None:
-    seen = [f.visible for seed in range(8) for f in simulate_rally(seed, frames=30)]
-    assert 0.6 < np.mean(seen) < 0.99
+    seen = [
+        f.visible for seed in range(6) for f in simulate_rally(seed, frames=90, fps=10, size_wh=(192, 108))
+    ]
+    assert 0.5 < np.mean(seen) < 0.97
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_full_size_rally_moves_by_its_stated_speed(seed: int) -> None:
+    shots = list(simulate_rally(seed, frames=8, size_wh=(1920, 1080)))
+    assert shots[0].pixels.shape == (1080, 1920, 3)
+    for now, then in pairwise(shots):
+        if now.visible and then.visible:
+            moved = np.hypot(*np.subtract(then.point, now.point))
+            assert moved == pytest.approx(now.speed_px, abs=4)  # the camera sways
+            assert 0 <= now.blur_px <= max(now.speed_px, 1) * 1.2
 
 
 def test_rallies_are_written_as_a_label_studio_export(tmp_path: Path) -> None:
@@ -36,20 +62,3 @@ def test_rallies_are_written_as_a_label_studio_export(tmp_path: Path) -> None:
     assert len(tasks) == 6
     pictures = sorted((tmp_path / "frames").iterdir())
     assert len(pictures) == 6 and read_picture(pictures[0]).shape == (108, 192, 3)
-
-
-def test_a_scenes_maps_agree_with_its_things() -> None:
-    for seed in range(5):
-        scene = simulate_scene(seed)
-        for thing in scene.things:
-            assert (scene.segment[thing.mask] == thing.label).all()
-            assert np.allclose(scene.depth[thing.mask] / 1000, thing.metres, atol=0.002)
-
-
-def test_written_panoptic_maps_number_the_annotations(tmp_path: Path) -> None:
-    reading = write_scenes(tmp_path, 3)
-    assert reading.classes == CLASSES
-    for record in reading.records:
-        numbers = read_map(tmp_path / record.maps["panoptic"])[..., 0].astype(int)
-        for i, mark in enumerate(record.annotations):
-            assert mark.mask is not None and np.array_equal(numbers == i + 1, mark.mask.decode())

@@ -1,4 +1,4 @@
-"""What stands behind the shuttle: floor, lines, net, walls, lights and two players."""
+"""What stands behind the shuttle: floor, lines, walls, people, lamps, and the net that is before it."""
 
 from __future__ import annotations
 
@@ -8,153 +8,196 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.simulate import surfaces
 from sightline.simulate.camera import Camera
+from sightline.simulate.surfaces import FLOOR_X, FLOOR_Y, NET_Y, WALL_X, WALL_Y, WALL_Z, WIDTH, Colour, tint
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
-WIDTH, LENGTH, NET_Y, NET_Z = 6.1, 13.4, 6.7, 1.55
+NET_Z, NET_LOW, TAPE_M = 1.55, 0.79, 0.075
 SHIFT = 4
+FLOORS = (
+    (46, 112, 78),
+    (38, 96, 150),
+    (160, 120, 78),
+    (96, 100, 104),
+    (126, 62, 62),
+    (24, 68, 60),
+    (70, 60, 110),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Colours of one hall, RGB 0..255."""
+class Net:
+    """The net as a layer: where it is, its colours times its cover, and what it lets through (0..255)."""
 
-    floor: tuple[int, int, int]
-    surround: tuple[int, int, int]
-    wall: tuple[int, int, int]
-    shirts: tuple[tuple[int, int, int], tuple[int, int, int]]
+    xy: tuple[int, int]
+    paint: U8
+    through: U8
 
-
-def draw_look(rng: np.random.Generator) -> Look:
-    """A hall at random: green, blue, wood or grey floors; white shirts are common on purpose."""
-    floors = [(46, 112, 78), (40, 84, 140), (150, 110, 70), (96, 100, 104), (120, 60, 60)]
-    floor = np.array(floors[rng.integers(len(floors))]) + rng.integers(-18, 18, 3)
-    surround = floor * rng.uniform(0.55, 0.95) + rng.integers(-10, 10, 3)
-    wall = rng.integers(20, 110, 3)
-    shirts = [(235, 235, 235) if rng.random() < 0.35 else _rgb(rng.integers(20, 235, 3)) for _ in range(2)]
-    return Look(_rgb(floor), _rgb(surround), _rgb(wall), (shirts[0], shirts[1]))
+    def lay_over(self, picture: U8) -> None:
+        """Draw it over all that is behind it, in place."""
+        height, width = self.through.shape[:2]
+        x, y = self.xy
+        region = picture[y : y + height, x : x + width]
+        region[:] = cv2.add(cv2.multiply(region, self.through, scale=1 / 255), self.paint)
 
 
-def _rgb(values: NDArray[np.generic]) -> tuple[int, int, int]:
+@dataclass(frozen=True, slots=True)
+class Hall:
+    """One hall: the empty picture (H, W, 3) without the net, the net, and how bright white is (linear)."""
+
+    empty: U8
+    net: Net
+    light: float
+
+
+def draw_hall(rng: np.random.Generator, camera: Camera) -> Hall:
+    """A hall at random: floor, surround, walls, seats and banners, lamps and reflections, a colour cast."""
+    mat = np.array(FLOORS[rng.integers(len(FLOORS))]) + rng.integers(-14, 14, 3)
+    dark = rng.uniform(0.35, 1.0) if rng.random() < 0.7 else 0.12
+    surround = mat * rng.uniform(0.5, 1.0) if rng.random() < 0.6 else np.array(tint(rng, 20, 170))
+    wall = np.array(tint(rng, 30, 150)) * dark
+    picture = np.full((camera.size_wh[1], camera.size_wh[0], 3), np.clip(wall * 0.6, 0, 255), np.uint8)
+    _behind(rng, picture, camera, _colour(wall), dark)
+    _ground(picture, camera, surfaces.floor(rng, _colour(mat), _colour(surround)))
+    _reflections(rng, picture, camera)
+    _furniture(rng, picture, camera)
+    picture = _cast(rng, picture)
+    blurred = cv2.GaussianBlur(picture, (0, 0), max(0.35, 0.6 * camera.size_wh[0] / 1920))
+    return Hall(np.asarray(blurred, dtype=np.uint8), _net(rng, camera), float(rng.uniform(0.7, 1.1)))
+
+
+def _colour(values: NDArray[np.generic]) -> Colour:
     red, green, blue = np.clip(np.asarray(values, dtype=float), 0, 255).astype(int)
     return int(red), int(green), int(blue)
 
 
-def background(rng: np.random.Generator, camera: Camera, look: Look) -> U8:
-    """The empty hall (H, W, 3)."""
-    width, height = camera.size_wh
-    picture = np.full((height, width, 3), look.wall, np.uint8)
-    _clutter(rng, picture)
-    fill_quad(picture, camera, [(-6, -2), (6, -2), (6, LENGTH + 3), (-6, LENGTH + 3)], look.surround)
-    half = WIDTH / 2
-    court = [(-half - 0.5, -0.5), (half + 0.5, -0.5), (half + 0.5, LENGTH + 0.5), (-half - 0.5, LENGTH + 0.5)]
-    fill_quad(picture, camera, court, look.floor)
-    for (x1, y1), (x2, y2) in _lines():
-        segment(picture, camera, np.array([x1, y1, 0.0]), np.array([x2, y2, 0.0]), 0.05, (232, 232, 228))
-    _net(picture, camera)
-    return np.asarray(cv2.GaussianBlur(picture, (3, 3), 0.6), dtype=np.uint8)
+def _seen(flat: U8, camera: Camera, corners: F64) -> tuple[U8, U8]:
+    """A flat picture with its corners (clockwise from the left top) in space, as seen, and its mask."""
+    height, width = flat.shape[:2]
+    pixels, _ = camera.project(corners)
+    square = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    matrix = cv2.getPerspectiveTransform(square - 0.5, (pixels - 0.5).astype(np.float32))
+    seen = cv2.warpPerspective(flat, matrix, camera.size_wh, flags=cv2.INTER_LINEAR)
+    full = np.full((height, width), 255, np.uint8)
+    mask = cv2.warpPerspective(full, matrix, camera.size_wh, flags=cv2.INTER_LINEAR)
+    return np.asarray(seen, dtype=np.uint8), np.asarray(mask, dtype=np.uint8)
 
 
-def _clutter(rng: np.random.Generator, picture: U8) -> None:
-    """Banners, seats and lights on the wall: shapes as bright and as small as a shuttle among them."""
+def _paste(picture: U8, seen: U8, mask: U8) -> None:
+    share = mask[..., None].astype(np.float32) / 255
+    picture[:] = np.rint(picture * (1 - share) + seen * share).astype(np.uint8)
+
+
+def _ground(picture: U8, camera: Camera, flat: U8) -> None:
+    """The floor, cut where it comes near the camera."""
+    near = max(FLOOR_Y[0], float(camera.eye[1]) + 2.5)
+    rows = round((FLOOR_Y[1] - near) * surfaces.FLOOR_SCALE)
+    (left, right), far = FLOOR_X, FLOOR_Y[1]
+    corners = np.array([(left, far, 0.0), (right, far, 0.0), (right, near, 0.0), (left, near, 0.0)])
+    soft = cv2.GaussianBlur(flat[:rows], (0, 0), 0.8)
+    _paste(picture, *_seen(np.asarray(soft, dtype=np.uint8), camera, corners))
+
+
+def _behind(rng: np.random.Generator, picture: U8, camera: Camera, paint: Colour, dark: float) -> None:
+    """The far wall with all that hangs on it, the roof's lamps above it."""
+    flat = surfaces.wall(rng, paint)
+    flat = np.asarray(flat * min(1.0, 0.45 + 0.6 * dark), dtype=np.uint8)
+    (left, right), (low, high) = WALL_X, WALL_Z
+    y = WALL_Y
+    corners = np.array([(left, y, high), (right, y, high), (right, y, low), (left, y, low)])
+    _paste(picture, *_seen(flat, camera, corners))
+    for _ in range(int(rng.integers(0, 9))):
+        lamp = np.array([rng.uniform(-12, 12), rng.uniform(6, 17), rng.uniform(5.0, 9.5)])
+        _lamp(picture, camera, lamp, rng.uniform(0.08, 0.35))
+
+
+def _lamp(picture: U8, camera: Camera, place: F64, metres: float) -> None:
+    """A lamp and the glow round it."""
+    pixels, depth = camera.project(place)
+    radius = max(1.0, camera.pixels(metres, float(depth[0])))
+    x, y = (int(v) for v in np.rint(pixels[0]))
+    reach = int(radius * 5) + 2
+    if not (-reach < x < camera.size_wh[0] + reach and -reach < y < camera.size_wh[1] + reach):
+        return
+    x1, y1, x2, y2 = max(0, x - reach), max(0, y - reach), x + reach, y + reach
+    region = picture[y1:y2, x1:x2]
+    if not region.size:
+        return
+    ys, xs = np.mgrid[y1 : y1 + region.shape[0], x1 : x1 + region.shape[1]]
+    far = np.hypot(xs - pixels[0, 0], ys - pixels[0, 1]) / radius
+    glow = np.where(far < 1, 1.0, 0.5 * np.exp(-(far - 1) * 1.6))[..., None]
+    region[:] = np.clip(region + 255 * glow, 0, 255).astype(np.uint8)
+
+
+def _reflections(rng: np.random.Generator, picture: U8, camera: Camera) -> None:
+    """Lamps mirrored in the floor: streaks that run towards the camera."""
+    if rng.random() < 0.35:
+        return
     height, width = picture.shape[:2]
-    for _ in range(int(rng.integers(4, 10))):
-        x, y = int(rng.integers(0, width)), int(rng.integers(0, height // 2))
-        w, h = int(rng.integers(width // 30, width // 5)), int(rng.integers(height // 40, height // 9))
-        colour = tuple(int(v) for v in rng.integers(15, 190, 3))
-        cv2.rectangle(picture, (x, y), (x + w, y + h), colour, -1)
-    for _ in range(int(rng.integers(0, 6))):
-        x, y = int(rng.integers(0, width)), int(rng.integers(0, height // 4))
-        cv2.circle(picture, (x, y), max(1, height // 120), (250, 250, 240), -1, cv2.LINE_AA)
+    glow = np.zeros((height, width), np.float32)
+    for _ in range(int(rng.integers(1, 7))):
+        at, _ = camera.project(np.array([rng.uniform(-6, 6), rng.uniform(0, 15), 0.0]))
+        x, y = (int(v) for v in np.rint(at[0]))
+        size = (int(rng.uniform(0.004, 0.02) * width), int(rng.uniform(0.01, 0.07) * height))
+        cv2.ellipse(glow, (x, y), size, 0, 0, 360, (float(rng.uniform(15, 90)),), -1)
+    soft = cv2.GaussianBlur(glow, (0, 0), width / 1920 * rng.uniform(4, 18) + 0.3)
+    picture[:] = np.clip(picture + soft[..., None], 0, 255).astype(np.uint8)
 
 
-def _lines() -> list[tuple[tuple[float, float], tuple[float, float]]]:
-    """Court lines as pairs of floor points."""
-    half = WIDTH / 2
-    along = [-half, -half + 0.46, half - 0.46, half]
-    across = [0.0, 0.76, NET_Y - 1.98, NET_Y + 1.98, LENGTH - 0.76, LENGTH]
-    lines = [((x, 0.0), (x, LENGTH)) for x in along] + [((-half, y), (half, y)) for y in across]
-    middle = [((0.0, 0.0), (0.0, NET_Y - 1.98)), ((0.0, NET_Y + 1.98), (0.0, LENGTH))]
-    return lines + middle
+def _furniture(rng: np.random.Generator, picture: U8, camera: Camera) -> None:
+    """An umpire's chair and people who sit beside the court: shapes with white among them."""
+    for _ in range(int(rng.integers(0, 5))):
+        x, y = float(rng.choice([-1, 1]) * rng.uniform(3.9, 6.5)), float(rng.uniform(1.0, 15.0))
+        tall = rng.uniform(1.0, 2.2)
+        shirt = (235, 235, 235) if rng.random() < 0.3 else tint(rng, 15, 200)
+        bar(picture, camera, np.array([x, y, 0.0]), np.array([x, y, tall * 0.55]), 0.5, tint(rng, 10, 120))
+        bar(picture, camera, np.array([x, y, tall * 0.55]), np.array([x, y, tall]), 0.4, shirt)
+        head, depth = camera.project(np.array([x, y, tall + 0.2]))
+        radius = camera.pixels(0.11, float(depth[0]))
+        centre = np.rint((head[0] - 0.5) * (1 << SHIFT)).astype(int).tolist()
+        cv2.circle(picture, centre, round(radius * (1 << SHIFT)), (196, 150, 122), -1, cv2.LINE_AA, SHIFT)
 
 
-def fill_quad(
-    picture: U8, camera: Camera, corners: list[tuple[float, float]], colour: tuple[int, int, int]
-) -> None:
-    """A polygon on the floor."""
-    pixels, _ = camera.project(np.array([(x, y, 0.0) for x, y in corners]))
-    cv2.fillPoly(picture, [np.round(pixels).astype(np.int32)], colour, cv2.LINE_AA)
+def _cast(rng: np.random.Generator, picture: U8) -> U8:
+    """Brightness, contrast and colour cast of this hall and camera."""
+    gain = rng.uniform(0.75, 1.2) * (1 + rng.normal(0, 0.04, 3))
+    power = rng.uniform(0.85, 1.2)
+    table = np.clip(255 * (np.arange(256)[:, None] / 255) ** power * gain, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(picture, table[None]), dtype=np.uint8)
 
 
-def segment(picture: U8, camera: Camera, a: F64, b: F64, metres: float, colour: tuple[int, int, int]) -> None:
+def bar(picture: U8, camera: Camera, a: F64, b: F64, metres: float, colour: Colour) -> None:
     """A bar of a given thickness between two points in space."""
     pixels, depth = camera.project(np.stack([a, b]))
     thick = max(1, round(camera.pixels(metres, float(depth.mean()))))
-    ends = [tuple(int(v) for v in np.round((p - 0.5) * (1 << SHIFT))) for p in pixels]
+    ends = np.rint((pixels - 0.5) * (1 << SHIFT)).astype(int).tolist()
     cv2.line(picture, ends[0], ends[1], colour, thick, cv2.LINE_AA, SHIFT)
 
 
-def _net(picture: U8, camera: Camera) -> None:
-    """A translucent mesh with a white tape on top."""
-    veil = picture.copy()
+def _net(rng: np.random.Generator, camera: Camera) -> Net:
+    """A mesh that lets most light through, a white tape on top, a post at each end."""
+    width, height = camera.size_wh
+    layer, cover = np.zeros((height, width, 3), np.uint8), np.zeros((height, width, 3), np.uint8)
     half = WIDTH / 2
     corners = np.array(
-        [(-half, NET_Y, 0.76), (half, NET_Y, 0.76), (half, NET_Y, NET_Z), (-half, NET_Y, NET_Z)]
+        [(-half, NET_Y, NET_LOW), (half, NET_Y, NET_LOW), (half, NET_Y, NET_Z), (-half, NET_Y, NET_Z)]
     )
     pixels, _ = camera.project(corners)
-    cv2.fillPoly(veil, [np.round(pixels).astype(np.int32)], (30, 30, 30), cv2.LINE_AA)
-    cv2.addWeighted(veil, 0.45, picture, 0.55, 0, dst=picture)
-    segment(picture, camera, corners[3], corners[2], 0.075, (240, 240, 240))
-    for x in (-half, half):
-        segment(picture, camera, np.array([x, NET_Y, 0.0]), np.array([x, NET_Y, NET_Z]), 0.05, (60, 60, 60))
-
-
-@dataclass(frozen=True, slots=True)
-class Player:
-    """Where a player is at one moment: feet, racket head, and which side of the net."""
-
-    feet: F64
-    racket: F64
-    side: int
-
-
-def draw_player(
-    picture: U8, camera: Camera, player: Player, shirt: tuple[int, int, int], swing: float
-) -> None:
-    """Legs, trunk, head, arm and racket; `swing` (0..1) sets the stride."""
-    x, y = player.feet[:2]
-    hip, neck = np.array([x, y, 0.9]), np.array([x, y, 1.48])
-    stride = 0.28 * np.sin(2 * np.pi * swing)
-    skin, shorts = (196, 152, 122), (40, 40, 60)
-    for sign in (-1, 1):
-        foot = np.array([x + sign * (0.16 + abs(stride) * 0.5), y + sign * stride, 0.0])
-        segment(picture, camera, hip, foot, 0.16, skin)
-    segment(picture, camera, hip - np.array([0.0, 0.0, 0.2]), hip, 0.36, shorts)
-    segment(picture, camera, hip, neck, 0.40, shirt)
-    grip = neck + (player.racket - neck) * 0.55
-    segment(picture, camera, neck, grip, 0.09, skin)
-    segment(picture, camera, grip, player.racket, 0.03, (200, 200, 205))
-    centre, depth = camera.project(np.stack([neck + np.array([0.0, 0.0, 0.2]), player.racket]))
-    disc(picture, centre[0], camera.pixels(0.12, float(depth[0])), (90, 66, 50))
-    disc(picture, centre[1], camera.pixels(0.11, float(depth[1])), (205, 205, 210), fill=False)
-
-
-def disc(
-    picture: U8, centre_xy: F64, radius: float, colour: tuple[int, int, int], *, fill: bool = True
-) -> None:
-    """An antialiased circle at a continuous position."""
-    x, y = (int(v) for v in np.round((centre_xy - 0.5) * (1 << SHIFT)))
-    scaled = max(1, round(radius * (1 << SHIFT)))
-    cv2.circle(picture, (x, y), scaled, colour, -1 if fill else 1, cv2.LINE_AA, SHIFT)
-
-
-def hides(camera: Camera, player: Player, point: F64) -> bool:
-    """Whether a player's trunk or head stands between the camera and a point in space."""
-    pixels, depth = camera.project(np.stack([point, [*player.feet[:2], 0.75], [*player.feet[:2], 1.75]]))
-    if depth[0] <= depth[1]:
-        return False
-    half = camera.pixels(0.2, float(depth[1]))
-    inside = abs(pixels[0, 0] - pixels[1, 0]) < half
-    return bool(inside and pixels[2, 1] < pixels[0, 1] < pixels[1, 1])
+    shade = float(rng.uniform(0.12, 0.4))
+    fixed = np.rint((pixels - 0.5) * (1 << SHIFT)).astype(np.int32)
+    cv2.fillPoly(cover, [fixed], (shade * 255,) * 3, cv2.LINE_AA, SHIFT)
+    cv2.fillPoly(layer, [fixed], tint(rng, 10, 60), cv2.LINE_AA, SHIFT)
+    top = (0, 0, -TAPE_M / 2)
+    for canvas, tape, post in ((layer, (240, 240, 238), tint(rng, 20, 90)), (cover, (255,) * 3, (255,) * 3)):
+        bar(canvas, camera, corners[3] + top, corners[2] + top, TAPE_M, tape)
+        for x in (-half, half):
+            bar(canvas, camera, np.array([x, NET_Y, 0.0]), np.array([x, NET_Y, NET_Z]), 0.05, post)
+    soft = cv2.GaussianBlur(cover, (3, 3), 0.6)
+    x, y, w, h = cv2.boundingRect(soft[..., 0])
+    part = (slice(y, y + h), slice(x, x + w))
+    through = np.asarray(cv2.bitwise_not(soft[part]), dtype=np.uint8)
+    paint = np.asarray(cv2.multiply(layer[part], soft[part], scale=1 / 255), dtype=np.uint8)
+    return Net((x, y), paint, through)

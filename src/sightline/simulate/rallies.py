@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.simulate.camera import Camera, behind_court
-from sightline.simulate.flight import STEP_S, rally
-from sightline.simulate.hall import Look, Player, background, draw_look, draw_player, hides
+from sightline.simulate.camera import Camera, behind_court, sway
+from sightline.simulate.figure import Drawn, Painter
+from sightline.simulate.flight import NET_Y, STEP_S
+from sightline.simulate.hall import Hall, draw_hall
+from sightline.simulate.light import Sensor, draw_sensor, shifted
+from sightline.simulate.play import Play, rally
+from sightline.simulate.players import Track, draw_outfit
+from sightline.simulate.shuttle import Feathers, Trace, copies, draw_feathers, draw_shuttle
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
-HEAD_M, SKIRT_M, LENGTH_M = 0.028, 0.066, 0.085
+FLIP_S, FLIP_HZ = 0.035, 18.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +29,33 @@ class RallyFrame:
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        point: x, y of the shuttle's head at the middle of the exposure, continuous pixels.
-        visible: false where it is hidden by a player or outside the picture.
+        point: x, y of the shuttle's head at the middle of the exposure, continuous pixels; (0, 0) where there
+            is no shuttle at all.
+        visible: whether any of it can be seen: its head is inside the picture (between the
+            centres of the outermost pixels), at least a twenty-fifth of its
+            light is not hidden by a player or the net, and it changes some pixel by 8 of 255 grey levels.
         time_s: since the rally began.
+        speed_px: how far the head moves from this frame to the next, pixels.
+        blur_px: how far it moves while the shutter is open, pixels.
     """
 
     pixels: U8
     point: tuple[float, float]
     visible: bool
     time_s: float
+    speed_px: float = 0.0
+    blur_px: float = 0.0
 
 
 def simulate_rally(
     seed: int,
     *,
     frames: int = 60,
-    fps: float = 30.0,
-    size_wh: tuple[int, int] = (384, 216),
-    shutter: float = 0.4,
-    head_scale: float = 1.6,
+    fps: float = 60.0,
+    size_wh: tuple[int, int] = (1920, 1080),
+    shutter: float | None = None,
+    head_scale: float = 1.0,
+    view: str | None = None,
 ) -> Iterator[RallyFrame]:
     """Frames of one rally in a hall of its own.
 
@@ -52,137 +64,144 @@ def simulate_rally(
         frames: how many.
         fps: frames a second.
         size_wh: width and height in pixels.
-        shutter: share of a frame's time that the shutter is open (motion blur).
+        shutter: share of a frame's time that the shutter is open (motion blur); drawn if None.
         head_scale: how much larger than life the shuttle is drawn, so that small pictures hold it.
+        view: where the camera stands, a name in `camera.VIEWS`; broadcast or club, drawn, if None.
     """
     rng = np.random.default_rng(seed)
-    camera, look = behind_court(rng, size_wh), draw_look(rng)
-    empty = background(rng, camera, look)
-    path, strokes = rally(rng, frames / fps + 0.1)
-    cast = _Players(rng, path, strokes)
-    for i in range(frames):
-        steps = _exposure(i, fps, shutter, len(path))
-        yield _frame(rng, camera, look, empty, path, steps, cast, i / fps, head_scale)
+    stage = Stage(rng, frames, fps, size_wh, shutter, head_scale, view)
+    lead = float(rng.uniform(0, 9))
+    play = rally(rng, lead + frames / fps + 0.2)
+    yield from perform(rng, stage, play, frames, lead)
 
 
-def _exposure(index: int, fps: float, shutter: float, count: int) -> NDArray[np.int64]:
-    """Steps of the path that the open shutter sees."""
-    first = round(index / fps / STEP_S)
-    last = max(first + 1, round((index + shutter) / fps / STEP_S))
-    return np.clip(np.arange(first, last + 1), 0, count - 2)
+class Stage:
+    """All that stays the same for a rally: camera and its sway, hall, sensor, the shuttle's look."""
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        frames: int,
+        fps: float,
+        size_wh: tuple[int, int],
+        shutter: float | None,
+        head_scale: float,
+        view: str | None,
+    ) -> None:
+        chosen = ("broadcast", "club")[int(rng.integers(2))]
+        self.camera: Camera = behind_court(rng, size_wh, view or chosen)
+        self.hall: Hall = draw_hall(rng, self.camera)
+        self.sensor: Sensor = draw_sensor(rng, size_wh, frames, fps)
+        self.sway: F64 = sway(rng, frames, fps, size_wh[0])
+        self.feathers: Feathers = draw_feathers(rng)
+        drawn = float(rng.uniform(0.12, 0.55))
+        self.shutter = drawn if shutter is None else shutter
+        self.scale, self.fps = head_scale, fps
 
 
-class _Players:
-    """Both players, walking from one stroke to the next."""
-
-    def __init__(self, rng: np.random.Generator, path: F64, strokes: NDArray[np.int64]) -> None:
-        self._path, self._strokes = path, strokes
-        self._phase = rng.uniform(0, 1, 2)
-
-    def at(self, step: int) -> list[Player]:
-        """Far player first, so that the near one is drawn over them."""
-        return [self._one(step, 1), self._one(step, 0)]
-
-    def _one(self, step: int, side: int) -> Player:
-        """Stand under the last own stroke, walk to the next one's place."""
-        mine = [
-            s for s in self._strokes if (self._path[min(s + 1, len(self._path) - 1), 1] > 6.7) == bool(side)
-        ]
-        before = max((s for s in mine if s <= step), default=None)
-        after = min((s for s in mine if s > step), default=None)
-        home = np.array([0.0, 10.4 if side else 3.0, 0.0])
-        start = self._place(before, home)
-        end = self._place(after, home)
-        low, high = (before or 0), (after if after is not None else len(self._path))
-        share = np.clip((step - low) / max(1, high - low), 0, 1)
-        feet = start + (end - start) * (3 * share**2 - 2 * share**3)
-        near = [s for s in mine if abs(s - step) * STEP_S < 0.12]
-        reach = self._path[near[0]] if near else feet + np.array([0.35, 0.0, 1.7])
-        return Player(feet, reach, side)
-
-    def _place(self, stroke: int | None, home: F64) -> F64:
-        if stroke is None:
-            return home
-        x, y, _ = self._path[stroke]
-        return np.array([x - 0.45, y + (0.2 if y > 6.7 else -0.2), 0.0])
+def perform(
+    rng: np.random.Generator, stage: Stage, play: Play, frames: int, lead: float
+) -> Iterator[RallyFrame]:
+    """Film `frames` frames of a play from `lead` seconds on."""
+    cast = Cast(rng, play, stage.hall.light)
+    axes = _attitudes(rng, play)
+    grain = np.random.default_rng(int(rng.integers(1 << 62)))
+    for index in range(frames):
+        yield _film(grain, stage, play, axes, cast, index, lead)
 
 
-def _frame(
-    rng: np.random.Generator,
-    camera: Camera,
-    look: Look,
-    empty: U8,
-    path: F64,
-    steps: NDArray[np.int64],
-    cast: _Players,
-    time_s: float,
-    head_scale: float,
+def _attitudes(rng: np.random.Generator, play: Play) -> F64:
+    """Unit vectors (N, 3) from skirt to cork: cork first in flight, turned round by a stroke.
+
+    It flips within a few hundredths of a second (Cohen et al. 2015). Held or lying, it points anywhere.
+    """
+    path = np.nan_to_num(play.path)
+    speed = np.gradient(path, STEP_S, axis=0)
+    size = np.linalg.norm(speed, axis=1, keepdims=True)
+    still = rng.normal(0, 1, 3) * (1, 1, 0.3)
+    still /= np.linalg.norm(still)
+    axes = np.where(size > 0.8, speed / np.maximum(size, 1e-6), still)
+    for number, stroke in enumerate(play.strokes):
+        end = play.strokes[number + 1].step if number + 1 < len(play.strokes) else len(axes)
+        count = min(round(0.16 / STEP_S), end - stroke.step)
+        time = np.arange(count) * STEP_S
+        angle = np.pi * np.exp(-time / FLIP_S) * np.cos(2 * np.pi * FLIP_HZ * time * (time < 0.1))
+        part = slice(stroke.step, stroke.step + count)
+        way = axes[part]
+        across = np.cross(way, [1.0, 0.2, 0.1])
+        across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
+        axes[part] = way * np.cos(angle)[:, None] + across * np.sin(angle)[:, None]
+    return np.asarray(axes)
+
+
+def _film(
+    rng: np.random.Generator, stage: Stage, play: Play, axes: F64, cast: Cast, index: int, lead: float
 ) -> RallyFrame:
-    """Draw one exposure: hall, far player, shuttle and near player by distance, blur, light, noise."""
-    picture = empty.copy()
-    middle = int(steps[len(steps) // 2])
-    players = cast.at(middle)
-    head = path[middle]
-    hidden = any(hides(camera, player, head) for player in players)
-    for player in players:
-        draw_player(picture, camera, player, look.shirts[player.side], time_s * 2 + player.side / 2)
-    if not hidden:
-        picture = _draw_shuttle(picture, camera, path, steps, head_scale)
-    picture, shift = _shake(rng, picture)
-    point, _ = camera.project(head)
-    x, y = (point[0] + shift).tolist()
-    inside = 0 <= x < camera.size_wh[0] and 0 <= y < camera.size_wh[1]
-    return RallyFrame(_noise(rng, picture), (x, y), bool(inside and not hidden), time_s)
+    """One exposure: what stands in the hall is drawn from back to front, then shaken, lit and grained."""
+    begin = lead + index / stage.fps
+    opened = stage.shutter / stage.fps
+    where = _between(play.path, begin + np.array([0.0, 0.5, 1.0, 0.5 + 1 / stage.shutter]) * opened)
+    gone = bool(np.isnan(where[:3]).any())
+    pixels = stage.camera.project(np.nan_to_num(where))[0]
+    blur = 0.0 if gone else float(np.hypot(*(pixels[2] - pixels[0])))
+    speed = 0.0 if gone or np.isnan(where[3]).any() else float(np.hypot(*(pixels[3] - pixels[1])))
+    picture = stage.hall.empty.copy()
+    trace: Trace | None = None
+    poses = [track.pose(begin + opened / 2) for track in cast.tracks]
+    layers = [(poses[0].feet[1], "far"), (NET_Y, "net"), (poses[1].feet[1], "near")]
+    if not gone:
+        layers.append((float(where[1, 1]), "shuttle"))
+    for _, layer in sorted(layers, reverse=True):
+        if layer == "shuttle":
+            times = begin + opened * (np.arange(copies(blur)) + 0.5) / copies(blur)
+            heads, ways = _between(play.path, times), _between(axes, times)
+            trace = draw_shuttle(
+                picture,
+                stage.camera,
+                heads,
+                ways,
+                stage.feathers,
+                scale=stage.scale,
+                lens_px=stage.sensor.lens_px,
+            )
+            continue
+        hides: Drawn | None
+        if layer == "net":
+            net = stage.hall.net
+            net.lay_over(picture)
+            hides = Drawn(net.xy, 255 - net.through[..., 0])
+        else:
+            hides = cast.draw(picture, stage.camera, 0 if layer == "far" else 1, begin, opened)
+        if trace is not None and hides is not None:
+            trace.hide(hides.xy, hides.cover)
+    shift = stage.sway[index]
+    x, y = (pixels[1] + shift).tolist()
+    width, height = stage.camera.size_wh
+    inside = not gone and 0.5 <= x <= width - 0.5 and 0.5 <= y <= height - 0.5
+    seen = inside and trace is not None and trace.is_seen()
+    shown = stage.sensor.expose(rng, shifted(picture, shift), index)
+    return RallyFrame(shown, (0.0, 0.0) if gone else (x, y), bool(seen), index / stage.fps, speed, blur)
 
 
-def _draw_shuttle(picture: U8, camera: Camera, path: F64, steps: NDArray[np.int64], scale: float) -> U8:
-    """Skirt and head, averaged over the open shutter in a patch around them."""
-    points, depths = camera.project(path[steps])
-    ahead, _ = camera.project(path[steps + 1])
-    size = camera.pixels(LENGTH_M * scale, float(depths.mean()))
-    low = np.floor(points.min(0) - 2 * size - 3).astype(int)
-    high = np.ceil(points.max(0) + 2 * size + 3).astype(int)
-    x1, y1 = np.maximum(low, 0)
-    x2, y2 = np.minimum(high, camera.size_wh)
-    if x2 <= x1 or y2 <= y1:
-        return picture
-    patch = picture[y1:y2, x1:x2]
-    total = np.zeros(patch.shape, np.float32)
-    for point, towards, depth in zip(points, ahead, depths, strict=True):
-        step = towards - point
-        way = step / max(float(np.hypot(*step)), 1e-6)
-        copy = patch.copy()
-        origin = np.array([x1, y1])
-        _shuttle(copy, point - origin, way, camera, float(depth), scale)
-        total += copy
-    picture[y1:y2, x1:x2] = np.round(total / len(steps)).astype(np.uint8)
-    return picture
+class Cast:
+    """Both players, far one first: where they are and how they look."""
+
+    def __init__(self, rng: np.random.Generator, play: Play, light: float) -> None:
+        self.tracks = [Track(rng, play, side) for side in (1, 0)]
+        self._painters = [Painter(rng, draw_outfit(rng), light) for _ in self.tracks]
+
+    def draw(self, picture: U8, camera: Camera, number: int, begin: float, opened: float) -> Drawn | None:
+        """One of them, with an arm that blurs where it moves while the shutter is open."""
+        track = self.tracks[number]
+        ends = camera.project(np.stack([track.pose(begin).racket, track.pose(begin + opened).racket]))[0]
+        count = int(np.clip(np.hypot(*(ends[1] - ends[0])) / 4, 1, 4))
+        arms = [track.pose(begin + opened * (i + 0.5) / count) for i in range(count)]
+        return self._painters[number].draw(picture, camera, track.pose(begin + opened / 2), arms)
 
 
-def _shuttle(patch: U8, head_xy: F64, way: F64, camera: Camera, depth: float, scale: float) -> None:
-    """A white cone that narrows to a round head, pointing the way it flies."""
-    head = camera.pixels(HEAD_M * scale, depth) / 2
-    skirt = camera.pixels(SKIRT_M * scale, depth) / 2
-    tail = head_xy - way * camera.pixels(LENGTH_M * scale, depth)
-    side = np.array([-way[1], way[0]])
-    ring = np.stack([head_xy + side * head, head_xy - side * head, tail - side * skirt, tail + side * skirt])
-    one = 1 << 6
-    cv2.fillPoly(patch, [np.round((ring - 0.5) * one).astype(np.int32)], (236, 238, 240), cv2.LINE_AA, 6)
-    x, y = (int(v) for v in np.round((head_xy - 0.5) * one))
-    cv2.circle(patch, (x, y), max(one // 2, round(head * one)), (252, 250, 244), -1, cv2.LINE_AA, 6)
-
-
-def _shake(rng: np.random.Generator, picture: U8) -> tuple[U8, F64]:
-    """A camera that trembles by a fraction of a pixel; the shift moves the truth too."""
-    shift = rng.normal(0, 0.25, 2)
-    matrix = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-    size_wh = (picture.shape[1], picture.shape[0])
-    moved = cv2.warpAffine(picture, matrix, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(moved, dtype=np.uint8), shift
-
-
-def _noise(rng: np.random.Generator, picture: U8) -> U8:
-    """Flicker of the lamps and the grain of the sensor."""
-    gain = rng.normal(1.0, 0.015)
-    grain = rng.normal(0, rng.uniform(1.5, 5.0), picture.shape[:2])[..., None]
-    return np.clip(picture * gain + grain, 0, 255).astype(np.uint8)
+def _between(rows: F64, times: F64) -> F64:
+    """Rows (a row every `STEP_S`) at times in seconds, in a straight line between neighbours."""
+    at = np.clip(times / STEP_S, 0, len(rows) - 1.001)
+    low = at.astype(int)
+    share = (at - low)[:, None]
+    return np.asarray(rows[low] * (1 - share) + rows[low + 1] * share)

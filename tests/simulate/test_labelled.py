@@ -1,0 +1,44 @@
+"""Rallies on disk: what a file says is what was drawn."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sightline.core.frames import FrameReader
+from sightline.data.importing import import_dataset
+from sightline.simulate.labelled import small, write_videos
+from sightline.simulate.rallies import simulate_rally
+
+SIZE = (320, 180)
+
+
+def test_written_points_come_back_through_an_import(tmp_path: Path) -> None:
+    write_videos(tmp_path / "labels", 2, frames=5, size_wh=SIZE, fps=60, seed=3)
+    dataset, _ = import_dataset(tmp_path / "labels", tmp_path / "set")
+    assert len(dataset.records) == 10 and len({r.group for r in dataset.records}) == 2
+    truth = [shot for seed in (3, 4) for shot in simulate_rally(seed, frames=5, size_wh=SIZE, **small(SIZE))]
+    for record, shot in zip(sorted(dataset.records, key=lambda r: (r.media, r.frame)), truth, strict=True):
+        (mark,) = record.annotations
+        assert mark.visible is shot.visible and record.time_s == pytest.approx(shot.time_s, abs=1e-4)
+        if shot.visible:
+            assert mark.point == pytest.approx(shot.point, abs=0.0006)
+
+
+def test_a_film_keeps_the_colours_it_was_given(tmp_path: Path) -> None:
+    write_videos(tmp_path, 1, frames=2, size_wh=SIZE, seed=1)
+    shown = FrameReader(tmp_path / "rally000001.mp4").read(0).astype(int)
+    drawn = next(simulate_rally(1, frames=2, size_wh=SIZE, **small(SIZE))).pixels
+    assert np.abs(shown.mean((0, 1)) - drawn.mean((0, 1))).max() < 2
+
+
+def test_frames_that_show_nothing_have_no_point(tmp_path: Path) -> None:
+    write_videos(tmp_path, 1, frames=240, size_wh=(96, 54), fps=20, seed=5)
+    text = (tmp_path / "rally000005_ball.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    gone = [row for row in rows if row["Visibility"] == "0"]
+    assert gone and len(gone) < len(rows)
+    assert {(row["X"], row["Y"]) for row in gone} == {("0.000", "0.000")}
