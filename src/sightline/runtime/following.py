@@ -1,0 +1,155 @@
+"""`track`, the default mode: fine where a motion model expects the object, coarse where that fails."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from sightline.runtime.locating import XY, Coarse, Fine, Outcome, Plan, Seen, View
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Where something is and how it moves, in pixels and pixels a frame."""
+
+    xy: XY
+    velocity: XY = (0.0, 0.0)
+
+    def after(self, frames: int, drag: float, fall: float) -> Motion:
+        """Some frames later: quadratic drag takes `drag` x speed of the velocity each frame, weight adds
+        `fall` downwards (Euler steps of dv/dt = -drag |v| v + fall).
+        """
+        (x, y), (vx, vy) = self.xy, self.velocity
+        for _ in range(frames):
+            # The implicit step: it never turns the velocity around, however fast.
+            kept = 1.0 / (1.0 + drag * math.hypot(vx, vy))
+            vx, vy = vx * kept, vy * kept + fall
+            x, y = x + vx, y + vy
+        return Motion((x, y), (vx, vy))
+
+    def corrected(self, seen: XY, frames: int, gain: float) -> Motion:
+        """This prediction over `frames`, brought to where the thing was seen (an alpha-beta filter whose
+        alpha is 1: the fine stage is sharper than any prediction).
+        """
+        share = gain / frames
+        vx = self.velocity[0] + share * (seen[0] - self.xy[0])
+        vy = self.velocity[1] + share * (seen[1] - self.xy[1])
+        return Motion(seen, (vx, vy))
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What `Track` remembers.
+
+    Attributes:
+        view: of pictures and stages.
+        motion: as of the frame it was last seen in; None while it is lost.
+        age: frames since then.
+        speed_known: whether it was seen twice, so that its velocity means something.
+        frame: index of the last frame known, -1 before the first.
+    """
+
+    view: View
+    motion: Motion | None = None
+    age: int = 0
+    speed_known: bool = False
+    frame: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Fine where the object is expected, coarse only where that fails.
+
+    While it is followed, one fine window a frame is read at the predicted place. An answer near the edge
+    of the window is read again about itself. Where the fine stage sees nothing, the coarse one looks over
+    the whole frame, and the fine one confirms. After `patience` frames without it, it is lost: then only
+    every `lost_every`-th frame is looked at, coarse. Every `check_every` frames the coarse stage looks all
+    the same; where it and the fine stage disagree, the better score wins: so nothing false is followed for long.
+
+    Attributes:
+        lag: frames planned at once: 2 lets two run side by side, each planned from the last but one.
+        drag: share of the velocity that drag takes in a frame, for each pixel a frame of it.
+        fall: pixels a frame that weight adds to the velocity in each frame.
+        gain: how far one answer corrects the velocity, 0..1.
+        edge: share of the window's half that must lie between an answer and the window's edge.
+        patience: frames for which it is still expected where it was heading.
+        lost_every: while it is lost, frames from one look to the next.
+        doubt_every: while it is expected but not seen, frames from one coarse look to the next.
+        check_every: frames between two checks by the coarse stage while it is followed; 0 for none.
+        coarse_least: score from which on a coarse answer is worth a fine window; low, since the fine
+            stage decides.
+    """
+
+    lag: int = 2
+    drag: float = 0.002
+    fall: float = 0.2
+    gain: float = 0.8
+    edge: float = 0.15
+    patience: int = 4
+    lost_every: int = 2
+    doubt_every: int = 1
+    check_every: int = 60
+    coarse_least: float = 0.3
+
+    def start(self, view: View) -> Followed:
+        """Lost."""
+        return Followed(view)
+
+    def plan(self, state: Followed, ahead: int) -> Plan:
+        """Fine where it is expected; coarse where it is not, or is not found."""
+        frame = state.frame + ahead
+        if state.motion is None:
+            if frame % self.lost_every:
+                return Outcome(Seen(_middle(state.view), 0.0))
+            return (yield from self._search(state.view, Outcome(Seen(_middle(state.view), 0.0))))
+        centre = state.motion.after(state.age + ahead, self.drag, self.fall).xy
+        centre = _inside(centre, state.view)
+        (seen,) = yield Fine((centre,))
+        outcome = Outcome(seen, fine=1)
+        if seen.score >= state.view.least and not self._well_inside(seen.xy, centre, state.view):
+            (seen,) = yield Fine((_inside(seen.xy, state.view),))
+            outcome = Outcome(seen, fine=2)
+        checked = self.check_every and frame % self.check_every == 0
+        if seen.score >= state.view.least and not checked:
+            return outcome
+        if seen.score < state.view.least and frame % self.doubt_every:
+            return outcome
+        return (yield from self._search(state.view, outcome))
+
+    def after(self, state: Followed, outcome: Outcome) -> Followed:
+        """Move on by one frame."""
+        frame, age = state.frame + 1, state.age + 1
+        if outcome.seen.score < state.view.least:
+            lost = state.motion is None or age > self.patience
+            return replace(state, frame=frame, age=age, motion=None if lost else state.motion)
+        if state.motion is None:
+            return Followed(state.view, Motion(outcome.seen.xy), 0, False, frame)
+        expected = state.motion.after(age, self.drag, self.fall)
+        gain = self.gain if state.speed_known else 1.0
+        return Followed(state.view, expected.corrected(outcome.seen.xy, age, gain), 0, True, frame)
+
+    def _search(self, view: View, so_far: Outcome) -> Plan:
+        """Coarse, and fine where it saw something that is not what the fine stage has already."""
+        (found,) = yield Coarse()
+        out = replace(so_far, coarse=1, calibrated=True)
+        near = math.dist(found.xy, out.seen.xy) <= min(view.window_wh) / 8
+        if found.score < self.coarse_least or (near and out.seen.score >= view.least):
+            return out
+        (seen,) = yield Fine((found.xy,))
+        out = replace(out, fine=out.fine + 1)
+        return replace(out, seen=seen) if seen.score > out.seen.score else out
+
+    def _well_inside(self, xy: XY, centre: XY, view: View) -> bool:
+        return all(
+            abs(a - c) <= side / 2 * (1 - self.edge)
+            for a, c, side in zip(xy, centre, view.window_wh, strict=True)
+        )
+
+
+def _inside(xy: XY, view: View) -> XY:
+    """The nearest place within the picture; what flies out is expected at its edge."""
+    return min(max(xy[0], 0.0), float(view.size_wh[0])), min(max(xy[1], 0.0), float(view.size_wh[1]))
+
+
+def _middle(view: View) -> XY:
+    return view.size_wh[0] / 2, view.size_wh[1] / 2
