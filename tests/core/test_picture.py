@@ -7,9 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from sightline.core.errors import MediaError
+from sightline.core.errors import MediaError, ModelError
 from sightline.core.frames import to_rgb
+from sightline.core.geometry import place
 from sightline.core.picture import Yuv420, as_rgb, from_av, size_wh_of, to_grey
+from sightline.core.predictor import Predictor
+from sightline.core.results import Points
+from sightline.core.specs import InputSpec, Signature
 
 SIZE_WH = (322, 182)
 # swscale truncates where we round, so it lies up to 3 levels lower.
@@ -111,3 +115,76 @@ def test_planes_that_are_not_half_size_are_refused() -> None:
         Yuv420(whole.astype(np.uint16), half, half)  # type: ignore[arg-type]
     with pytest.raises(MediaError, match="bt2020"):
         Yuv420(whole, half, half, "bt2020")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        InputSpec((160, 96), fit="letterbox"),
+        InputSpec((100, 100), fit="stretch"),
+        InputSpec((60, 60), fit="crop"),
+        InputSpec((400, 300), fit="letterbox"),
+    ],
+)
+@pytest.mark.parametrize(("colorspace", "color_range"), [(1, 1), (5, 1), (1, 2), (6, 2)])
+def test_scaled_planes_look_like_the_scaled_rgb_frame(
+    spec: InputSpec, colorspace: int, color_range: int
+) -> None:
+    frame = coded("yuv420p", colorspace, color_range)
+    placed, matrix = place(from_av(frame), spec)
+    reference, same = place(to_rgb(frame), spec)
+    apart = np.abs(placed.astype(int) - reference)
+    np.testing.assert_array_equal(matrix, same)
+    assert apart.mean() <= MEAN
+    assert apart.max() <= 6
+
+
+@pytest.mark.parametrize("centre", [(160, 90), (3, 5), (321, 181), (99.7, 41.2), (-500, 20)])
+@pytest.mark.parametrize("colorspace", [1, 5])
+def test_native_windows_of_planes_are_the_windows_of_the_rgb_frame(
+    centre: tuple[float, float], colorspace: int
+) -> None:
+    spec, frame = InputSpec((64, 48), fit="native"), coded("yuv420p", colorspace, 1)
+    placed, matrix = place(from_av(frame), spec, centre)
+    reference, same = place(to_rgb(frame), spec, centre)
+    np.testing.assert_array_equal(matrix, same)
+    assert np.abs(placed.astype(int) - reference).max() <= MOST
+
+
+def test_grey_inputs_read_the_luma_plane() -> None:
+    frame, spec = coded("yuv420p", 1, 1), InputSpec((80, 45), pixels="grey8", fit="stretch")
+    placed, _ = place(from_av(frame), spec)
+    picture = from_av(frame)
+    assert isinstance(picture, Yuv420)
+    want, _ = place(to_grey(picture.y, False), spec)
+    assert np.percentile(np.abs(placed.astype(int) - want), 99) <= 1  # the cubic overshoots are clipped
+
+
+def test_depth_is_not_read_from_a_colour_frame() -> None:
+    with pytest.raises(ModelError, match="depth16"):
+        place(from_av(coded("yuv420p", 1, 1)), InputSpec((8, 8), pixels="depth16"))
+
+
+def test_a_predictor_takes_planes_where_it_takes_rgb() -> None:
+    signature = Signature(("locate",), ("head",), {"clip": InputSpec((32, 18), frames=2)})
+
+    def infer(inputs: dict[str, Any]) -> dict[str, Any]:
+        mean = inputs["clip"].astype(np.float32).mean((2, 3))
+        return {"locate.points": mean[:, -1:, :2], "locate.visible": np.ones((len(mean), 1), np.float32)}
+
+    predictor = Predictor(signature, infer)
+    frame = coded("yuv420p", 1, 1)
+    planes, rgb = from_av(frame), to_rgb(frame)
+    a = predictor.predict([{"clip": [planes, planes]}])[0]["locate"]
+    b = predictor.predict([{"clip": np.stack([rgb, rgb])}])[0]["locate"]
+    assert isinstance(a, Points) and isinstance(b, Points)
+    np.testing.assert_allclose(a.points, b.points, atol=20)  # 1 level is 10 px here
+    stream = predictor.open_stream()
+    np.testing.assert_array_equal(
+        stream.push({"clip": planes})["locate"].points,  # type: ignore[union-attr]
+        stream.submit({"clip": planes}).result()["locate"].points,  # type: ignore[union-attr]
+    )
+    with pytest.raises(ModelError, match="one 4:2:0 frame"):
+        predictor.predict([{"clip": planes}])
+    with pytest.raises(ModelError, match="several sizes"):
+        predictor.predict([{"clip": [planes, rgb[:50]]}])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.core.errors import ModelError
+from sightline.core.picture import Yuv420, size_wh_of, to_colour, to_grey
 from sightline.core.specs import InputSpec
 
 Matrix = NDArray[np.float64]
@@ -95,17 +96,27 @@ def warp(
 
 def _reduced(picture: Array, matrix: Matrix) -> tuple[Array, Matrix]:
     """Shrink by whole factors of area averaging, leaving less than a factor of two to the warp."""
-    shrink_xy = 1.0 / np.maximum(np.linalg.norm(matrix[:, :2], axis=0), 1e-9)
-    fx, fy = (max(1, int(s + 1e-6)) for s in shrink_xy)
-    height, width = picture.shape[:2]
-    fx, fy = min(fx, width), min(fy, height)
+    fx, fy = _factors(picture, matrix)
     if fx == 1 and fy == 1:
         return picture, matrix
+    height, width = picture.shape[:2]
     # A remainder narrower than a factor would shift every pixel; it is cut, at most factor-1 pixels.
     small_wh = (width // fx, height // fy)
     cut = picture[: small_wh[1] * fy, : small_wh[0] * fx]
     small: Array = cv2.resize(cut, small_wh, interpolation=cv2.INTER_AREA)
-    return small, compose(np.array([[fx, 0.0, 0.0], [0.0, fy, 0.0]]), matrix)
+    return small, compose(scaling(fx, fy), matrix)
+
+
+def _factors(picture: Array, matrix: Matrix) -> tuple[int, int]:
+    """Whole factors by which a matrix shrinks a picture, at least 1."""
+    shrink_xy = 1.0 / np.maximum(np.linalg.norm(matrix[:, :2], axis=0), 1e-9)
+    fx, fy = (max(1, int(s + 1e-6)) for s in shrink_xy)
+    return min(fx, picture.shape[1]), min(fy, picture.shape[0])
+
+
+def scaling(x: float, y: float) -> Matrix:
+    """The matrix that scales about the top left corner."""
+    return np.array([[x, 0.0, 0.0], [0.0, y, 0.0]])
 
 
 def _to_cv2(matrix: Matrix) -> Matrix:
@@ -116,18 +127,21 @@ def _to_cv2(matrix: Matrix) -> Matrix:
 
 
 def place(
-    picture: Array, spec: InputSpec, centre: Array | tuple[float, float] | None = None
+    picture: Array | Yuv420, spec: InputSpec, centre: Array | tuple[float, float] | None = None
 ) -> tuple[Array, Matrix]:
     """The reference placing: a source picture into the network's input, and the matrix that did it.
 
-    `centre` (x, y) in source pixels says where a `native` window is; other fits do not read it.
+    `centre` (x, y) in source pixels says where a `native` window is; other fits do not read it. A `Yuv420`
+    is cut or scaled plane by plane and converted at the small size: within a few levels of the same frame
+    converted first.
     """
-    height, width = picture.shape[:2]
-    matrix = placement((width, height), spec, centre)
-    if spec.fit == "native":
-        start = (-round(matrix[0, 2]), -round(matrix[1, 2]))
-        return window(picture, start, spec.size_wh, pad=_pad(spec)), matrix
-    return resample(picture, matrix, spec), matrix
+    matrix = placement(size_wh_of(picture), spec, centre)
+    if spec.fit != "native":
+        return resample(picture, matrix, spec), matrix
+    start = (-round(matrix[0, 2]), -round(matrix[1, 2]))
+    if isinstance(picture, Yuv420):
+        return _window_planes(picture, start, spec), matrix
+    return window(picture, start, spec.size_wh, pad=_pad(spec)), matrix
 
 
 def window(picture: Array, start_xy: tuple[int, int], size_wh: tuple[int, int], *, pad: float = 0) -> Array:
@@ -153,12 +167,63 @@ def place_track(track: Array, matrix: Matrix) -> Array:
     return np.where(seen, np.hstack([move_points(rows[:, :2], matrix), rows[:, 2:]]), 0.0).astype(np.float32)
 
 
-def resample(picture: Array, matrix: Matrix, spec: InputSpec) -> Array:
+def resample(picture: Array | Yuv420, matrix: Matrix, spec: InputSpec) -> Array:
     """A source picture through any matrix onto the input's canvas, as its kind of pixels asks.
 
     Depth is never mixed between pixels, and is 0 (unknown) outside the picture.
+
+    Raises:
+        ModelError: depth is asked of a picture in colour.
     """
+    if isinstance(picture, Yuv420):
+        return _resample_planes(picture, matrix, spec)
     return warp(picture, matrix, spec.size_wh, pad=_pad(spec), nearest=spec.pixels == "depth16")
+
+
+def _resample_planes(picture: Yuv420, matrix: Matrix, spec: InputSpec) -> Array:
+    """4:2:0 planes through a matrix: shrunk apart by whole factors, then converted, then warped as RGB is."""
+    if spec.pixels != "rgb8":
+        y = warp(picture.y, matrix, spec.size_wh, pad=round(picture.grey_level(spec.pad)[0]))
+        return _grey_plane(y, picture, spec)
+    fx, fy = _factors(picture.y, matrix)
+    if fx == 1 and fy == 1:
+        return warp(picture.rgb(), matrix, spec.size_wh, pad=spec.pad)
+    y, rest = _reduced(picture.y, matrix)
+    u, v = (_chroma(plane, scaling(2 / fx, 2 / fy), y) for plane in (picture.u, picture.v))
+    return warp(to_colour(y, u, v, picture.matrix, picture.full_range), rest, spec.size_wh, pad=spec.pad)
+
+
+def _chroma(plane: Array, matrix: Matrix, like: Array) -> Array:
+    """A chroma plane through a matrix onto the pixels of a luma plane; its edge goes on outside."""
+    small, rest = _reduced(plane, matrix)
+    size_wh = (like.shape[1], like.shape[0])
+    out: Array = cv2.warpAffine(
+        small, _to_cv2(rest), size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return out
+
+
+def _window_planes(picture: Yuv420, start_xy: tuple[int, int], spec: InputSpec) -> Array:
+    """A window of 4:2:0 planes that starts on even pixels, so that chroma is cut exactly too."""
+    luma, chroma = picture.grey_level(spec.pad)
+    width, height = spec.size_wh
+    y = window(picture.y, start_xy, spec.size_wh, pad=round(luma))
+    if spec.pixels != "rgb8":
+        return _grey_plane(y, picture, spec)
+    start, half_wh = (start_xy[0] // 2, start_xy[1] // 2), ((width + 1) // 2, (height + 1) // 2)
+    u, v = (
+        cv2.resize(
+            window(plane, start, half_wh, pad=chroma), None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST
+        )[:height, :width]
+        for plane in (picture.u, picture.v)
+    )
+    return to_colour(y, u, v, picture.matrix, picture.full_range)
+
+
+def _grey_plane(y: Array, picture: Yuv420, spec: InputSpec) -> Array:
+    if spec.pixels != "grey8":
+        raise ModelError(f"an input of {spec.pixels} cannot be placed from a 4:2:0 frame")
+    return to_grey(y, picture.full_range)
 
 
 def _pad(spec: InputSpec) -> int:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 from sightline.core.assemble import assemble
 from sightline.core.errors import ModelError
 from sightline.core.geometry import Matrix, place, place_track
+from sightline.core.picture import Yuv420, size_wh_of
 from sightline.core.results import Points, Result
 from sightline.core.specs import CENTRE, InputSpec, Signature
 
 Array = NDArray[Any]
-Inputs = Mapping[str, Array]
+# By input name: an array, a `Yuv420`, or for a clip a sequence of either; see `Predictor.predict`.
+Inputs = Mapping[str, Any]
 # Tasks scored over all thresholds at once: a row cut off for deployment would be missed in the score.
 RANKED = ("detect", "instances")
 
@@ -36,8 +39,25 @@ class AnyPredictor(Protocol):
     def predict(self, batch: Sequence[Inputs]) -> list[dict[str, Result]]:
         """Results by task for each element of the batch."""
 
-    def open_stream(self) -> Stream:
+    def open_stream(self) -> AnyStream:
         """A stateful view for one source of frames."""
+
+
+class AnyStream(Protocol):
+    """One source's frames in order, and the past that answering them needs; fed from one thread."""
+
+    @property
+    def ahead(self) -> int:
+        """How many moments can usefully be in work at once."""
+
+    def push(self, inputs: Inputs) -> dict[str, Result]:
+        """Results for the next moment."""
+
+    def submit(self, inputs: Inputs) -> Future[dict[str, Result]]:
+        """As `push`, perhaps answered later; up to `ahead` moments are handed over at once, in order."""
+
+    def close(self) -> None:
+        """Free threads and the past; nothing is pushed afterwards."""
 
 
 class Predictor:
@@ -57,10 +77,10 @@ class Predictor:
     def predict(self, batch: Sequence[Inputs]) -> list[dict[str, Result]]:
         """Results by task for each element; an element names every input of the signature.
 
-        A picture is (H, W, 3) uint8 RGB of any size, a clip (T, H, W, 3) oldest first, depth (H, W)
-        uint16 in millimetres, a track (T, 3) of (x, y, visible) in pixels of the first input. The key
-        `centre` (2,) says where windows of `native` inputs are; absent, they are in the middle.
-        Results are in the pixels of the first input.
+        A picture is (H, W, 3) uint8 RGB or a `Yuv420`, of any size; a clip is (T, H, W, 3), or a sequence
+        of T pictures of one size, oldest first; depth is (H, W) uint16 in millimetres; a track is (T, 3) of
+        (x, y, visible) in pixels of the first input. The key `centre` (2,) says where windows of `native`
+        inputs are; absent, they are in the middle. Results are in the pixels of the first input.
 
         Raises:
             ModelError: an input is absent, or its shape or type is not what the spec says.
@@ -81,16 +101,14 @@ class Predictor:
         frames: list[tuple[Matrix, tuple[int, int]]] = []
         for element in batch:
             for index, (name, spec) in enumerate(self.signature.inputs.items()):
-                picture = _checked(element, name, spec)
                 if spec.pixels == "track":
-                    columns[name].append(place_track(picture, frames[-1][0]))
+                    columns[name].append(place_track(_checked_track(element, name, spec), frames[-1][0]))
                     continue
-                placing = place_clip if spec.frames > 1 else place
-                stack, matrix = placing(picture, spec, element.get(CENTRE))
-                columns[name].append(stack)
+                pictures = _checked(element, name, spec)
+                stack, matrix = place_clip(pictures, spec, element.get(CENTRE))
+                columns[name].append(stack if spec.frames > 1 else stack[0])
                 if index == 0:
-                    height, width = picture.shape[-3:-1] if spec.pixels == "rgb8" else picture.shape[-2:]
-                    frames.append((matrix, (width, height)))
+                    frames.append((matrix, size_wh_of(pictures[-1])))
         return {name: np.stack(rows) for name, rows in columns.items()}, frames
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> Predictor:
@@ -116,9 +134,22 @@ class Stream:
     def __init__(self, predictor: AnyPredictor) -> None:
         self._predictor = predictor
         self._specs = predictor.signature.inputs
-        self._past: dict[str, deque[Array]] = {
+        self._past: dict[str, deque[Any]] = {
             name: deque(maxlen=_held(spec)) for name, spec in self._specs.items()
         }
+
+    ahead = 1
+
+    def submit(self, inputs: Inputs) -> Future[dict[str, Result]]:
+        """As `push`, perhaps answered later by another thread; a stream that can do so takes up to `ahead`
+        moments at once. This one answers before it returns.
+        """
+        answer: Future[dict[str, Result]] = Future()
+        try:
+            answer.set_result(self.push(inputs))
+        except Exception as error:
+            answer.set_exception(error)
+        return answer
 
     def push(self, inputs: Inputs) -> dict[str, Result]:
         """Results for one moment: single frames by input name; clips are made here, and so are tracks that
@@ -136,7 +167,12 @@ class Stream:
                 self._past[name].append(track_row(results))
         return results
 
-    def _input(self, name: str, spec: InputSpec, inputs: Inputs) -> Array:
+    def close(self) -> None:
+        """Forget the past."""
+        for past in self._past.values():
+            past.clear()
+
+    def _input(self, name: str, spec: InputSpec, inputs: Inputs) -> Any:
         if spec.pixels == "track":
             return inputs[name] if name in inputs else self._track(name, spec)
         return self._clip(name, spec, inputs[name])
@@ -149,13 +185,13 @@ class Stream:
                 track[row] = past[-age]
         return track
 
-    def _clip(self, name: str, spec: InputSpec, frame: Array) -> Array:
+    def _clip(self, name: str, spec: InputSpec, frame: Array | Yuv420) -> Any:
         if spec.frames == 1:
             return frame
         past = self._past[name]
         past.append(frame)
         ages = [(spec.frames - 1 - i) * spec.stride for i in range(spec.frames)]
-        return np.stack([past[max(0, len(past) - 1 - age)] for age in ages])
+        return [past[max(0, len(past) - 1 - age)] for age in ages]
 
 
 def _held(spec: InputSpec) -> int:
@@ -172,38 +208,63 @@ def track_row(results: Mapping[str, Result]) -> Array:
 
 
 def place_clip(
-    clip: Array, spec: InputSpec, centre: Array | tuple[float, float] | None = None
+    clip: Array | Sequence[Array | Yuv420], spec: InputSpec, centre: Array | tuple[float, float] | None = None
 ) -> tuple[Array, Matrix]:
     """Every frame of a clip (T, ...) placed the same way."""
     placed = [place(frame, spec, centre) for frame in clip]
     return np.stack([picture for picture, _ in placed]), placed[0][1]
 
 
-def _checked(element: Inputs, name: str, spec: InputSpec) -> Array:
-    if name not in element:
-        raise ModelError(f"input {name!r} is missing; given: {', '.join(element) or 'nothing'}")
-    picture = element[name]
-    if spec.pixels == "track":
-        if picture.dtype.kind != "f" or picture.shape != (spec.frames, 3):
-            expected = f"floats {(spec.frames, 3)}: x, y, visible"
-            raise ModelError(
-                f"is {picture.dtype} {picture.shape}, the model reads {expected}",
-                where=f"input {name!r}",
-            )
-        return picture
-    colour = 3 if spec.pixels == "rgb8" else None
-    dims = 2 + (colour is not None) + (spec.frames > 1)
-    wrong = (
-        picture.dtype != spec.dtype
-        or picture.ndim != dims
-        or (colour is not None and picture.shape[-1] != colour)
-        or (spec.frames > 1 and picture.shape[0] != spec.frames)
-        or 0 in picture.shape
-    )
-    if wrong:
-        want = spec.shape(1)[1:]
+def _checked_track(element: Inputs, name: str, spec: InputSpec) -> Array:
+    track: Array = _given(element, name)
+    if track.dtype.kind != "f" or track.shape != (spec.frames, 3):
+        expected = f"floats {(spec.frames, 3)}: x, y, visible"
         raise ModelError(
-            f"is {picture.dtype} {picture.shape}, the model reads {spec.dtype} like {want} at any size",
+            f"is {track.dtype} {track.shape}, the model reads {expected}", where=f"input {name!r}"
+        )
+    return track
+
+
+def _checked(element: Inputs, name: str, spec: InputSpec) -> list[Array | Yuv420]:
+    """The pictures of an input, one where it is no clip."""
+    given = _given(element, name)
+    alone = isinstance(given, Yuv420) or spec.frames == 1
+    pictures: list[Array | Yuv420] = [given] if alone else list(given)
+    if len(pictures) != spec.frames or not all(_fits(picture, spec) for picture in pictures):
+        raise ModelError(
+            f"is {_described(given)}, the model reads {spec.dtype} like {spec.shape(1)[1:]} at any size",
             where=f"input {name!r}",
         )
-    return picture
+    if len({size_wh_of(picture) for picture in pictures}) > 1:
+        raise ModelError("holds pictures of several sizes", where=f"input {name!r}")
+    return pictures
+
+
+def _given(element: Inputs, name: str) -> Any:
+    if name not in element:
+        raise ModelError(f"input {name!r} is missing; given: {', '.join(element) or 'nothing'}")
+    return element[name]
+
+
+def _fits(picture: Array | Yuv420, spec: InputSpec) -> bool:
+    """Whether one picture is of the kind the spec reads."""
+    if isinstance(picture, Yuv420):
+        return spec.pixels != "depth16"
+    colour = (3,) if spec.pixels == "rgb8" else ()
+    return (
+        isinstance(picture, np.ndarray)
+        and picture.dtype == spec.dtype
+        and picture.ndim == 2 + len(colour)
+        and picture.shape[2:] == colour
+        and 0 not in picture.shape
+    )
+
+
+def _described(given: Any) -> str:
+    if isinstance(given, np.ndarray):
+        return f"{given.dtype} {given.shape}"
+    if isinstance(given, Yuv420):
+        return f"one 4:2:0 frame {given.size_wh}"
+    if isinstance(given, Sequence) and given:
+        return f"{len(given)} of {_described(given[0])}"
+    return type(given).__name__

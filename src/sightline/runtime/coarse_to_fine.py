@@ -61,9 +61,7 @@ class CoarseToFine:
         self.stages = Stages(coarse, (fine,) if isinstance(fine, Predictor) else fine)
         self.pipeline, self.workers = dict(pipeline or {}), workers
         self.mode = mode_of(self.pipeline)
-        spec = replace(
-            pixel_input(coarse.signature)[1], frames=self.stages.frames, stride=self.stages.stride
-        )
+        spec = replace(pixel_input(coarse.signature)[1], frames=self.stages.frames, stride=self.stages.stride)
         first = self.stages.fines[0].signature
         self.signature = Signature(("locate",), first.classes, {CLIP: spec}, dict(first.thresholds))
 

@@ -28,7 +28,7 @@ class Motion:
         return Motion((x, y), (vx, vy))
 
     def corrected(self, seen: XY, frames: int, gain: float) -> Motion:
-        """This prediction over `frames`, brought to where the thing was seen (an alpha-beta filter whose
+        """Brought to where the thing was seen, `frames` after the last time (an alpha-beta filter whose
         alpha is 1: the fine stage is sharper than any prediction).
         """
         share = gain / frames
@@ -64,7 +64,8 @@ class Track:
     of the window is read again about itself. Where the fine stage sees nothing, the coarse one looks over
     the whole frame, and the fine one confirms. After `patience` frames without it, it is lost: then only
     every `lost_every`-th frame is looked at, coarse. Every `check_every` frames the coarse stage looks all
-    the same; where it and the fine stage disagree, the better score wins: so nothing false is followed for long.
+    the same; where it and the fine stage disagree the better score wins, so that nothing false is followed
+    for long.
 
     Attributes:
         lag: frames planned at once: 2 lets two run side by side, each planned from the last but one.

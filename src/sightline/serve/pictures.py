@@ -29,7 +29,16 @@ MEDIA_TYPES = {
 UNTYPED = ("", "application/octet-stream", "image/*", "binary/octet-stream")
 
 # Cameras put more pictures behind the first one; these mark something else that hides there.
-_FOREIGN = (b"PK\x03\x04", b"PK\x05\x06", b"%PDF-", b"Rar!\x1a", b"7z\xbc\xaf", b"\x7fELF", b"<script", b"<?php")
+_FOREIGN = (
+    b"PK\x03\x04",
+    b"PK\x05\x06",
+    b"%PDF-",
+    b"Rar!\x1a",
+    b"7z\xbc\xaf",
+    b"\x7fELF",
+    b"<script",
+    b"<?php",
+)
 _PADDING = 16
 _TAIL = 1 << 16
 
