@@ -1,46 +1,37 @@
-"""What a model saw and said on its validation set, as histograms and moments that drift is measured
-against. Edges are fixed, so that any two summaries can be compared bin by bin.
+"""What a model saw and said on its validation set, as histograms, moments and a sample that drift is
+measured against. Edges are fixed, so that any two summaries can be compared bin by bin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.core.results import (
-    ClassScores,
-    DepthMap,
-    Detections,
-    Instances,
-    PanopticMap,
-    Points,
-    Result,
-    SemanticMap,
-)
+from sightline.core.assemble import assemble
+from sightline.core.observation import EDGES, POOLED, Moments, Observation, binned, observe, stack
+from sightline.core.predictor import Inputs, Predictor
+from sightline.core.results import Result
 
 Array = NDArray[Any]
+Key = TypeVar("Key")
 
-# Each histogram's edges; values beyond the ends count in the first and last bin.
-EDGES: dict[str, Array] = {
-    "score": np.linspace(0, 1, 21),
-    "brightness": np.linspace(0, 255, 18),
-    "sharpness": np.linspace(0, 12, 25),
-    "box_size": np.linspace(0, 1, 21),
-    "objects": np.array([0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144], float),
-}
+# Pictures whose own observations are kept: enough to see a shift of a quarter of a standard deviation.
+KEPT = 512
+SEED = 20261
+CHUNK = 8
 
 
 class Reference:
     """Collects distributions one picture at a time.
 
     `score` (0..1) and `class` are of the answers, `box_size` is the square root of a box's share of the
-    picture, `objects` the number of rows kept, `brightness` the mean grey level (0..255), `sharpness`
-    the natural logarithm of 1 + the variance of the Laplacian (Pech-Pacheco et al. 2000); `embedding`
-    holds each dimension's mean and variance (Welford 1962, merged one at a time).
+    picture, `objects` the number of rows kept, `brightness`, `contrast` and `sharpness` as in
+    `observation.Appearance`; `embedding` holds each dimension's mean and variance (Welford 1962, merged one
+    at a time). Of at most `KEPT` pictures, drawn evenly (Vitter 1985, algorithm R), the observations
+    themselves are kept: resampling them tells how far two windows of one world lie apart.
     """
 
     def __init__(self, classes: tuple[str, ...]) -> None:
@@ -51,44 +42,42 @@ class Reference:
         self._embedded = 0
         self._mean: Array = np.zeros(0)
         self._square: Array = np.zeros(0)
+        self._kept: list[Observation] = []
+        self._random = np.random.default_rng(SEED)
 
-    def add(self, picture: Array, results: Mapping[str, Result], embedding: Array | None = None) -> None:
+    def add(
+        self,
+        picture: Array,
+        results: Mapping[str, Result],
+        embedding: Array | None = None,
+        *,
+        group: str = "",
+    ) -> None:
         """Count one picture (H, W, 3) or (H, W), its results by task, and its embedding (D,)."""
+        self.take(observe(picture, results, embedding, group=group))
+
+    def take(self, seen: Observation) -> None:
+        """Count one picture that was observed already."""
         self._pictures += 1
-        brightness, sharpness = appearance(picture)
-        self._count("brightness", [brightness])
-        self._count("sharpness", [sharpness])
-        for result in results.values():
-            self._answers(result, picture.shape[0] * picture.shape[1])
-        if embedding is not None:
-            self._embed(np.asarray(embedding, np.float64))
+        for name, value in (seen.look._asdict() if seen.look else {}).items():
+            self._counts[name] += binned(name, [value])
+        if seen.objects >= 0:
+            self._counts["objects"] += binned("objects", [seen.objects])
+        for name in POOLED:
+            self._counts[name] += getattr(seen, name)
+        for index, count in seen.classes.items():
+            self._labels[index] += count
+        if seen.embedding is not None:
+            self._embed(seen.embedding)
+        self._keep(seen)
 
-    def _answers(self, result: Result, pixels: int) -> None:
-        if isinstance(result, (Detections, Instances)):
-            spans = np.maximum(result.boxes[:, 2:] - result.boxes[:, :2], 0)
-            self._count("box_size", np.sqrt(spans.prod(axis=1) / max(pixels, 1)))
-            self._count("objects", [len(result)])
-            self._rows(result.scores, result.classes)
-        elif isinstance(result, PanopticMap):
-            self._count("objects", [len(result.scores)])
-            self._rows(result.scores, result.classes)
-        elif isinstance(result, ClassScores):
-            self._rows(result.scores[[result.best]], np.array([result.best]))
-        elif isinstance(result, Points):
-            self._count("score", result.visible)
-        elif isinstance(result, SemanticMap):
-            self._labels += np.bincount(result.classes.ravel(), minlength=256)[: len(self._labels)]
-        else:
-            assert isinstance(result, DepthMap)
-
-    def _rows(self, scores: Array, labels: Array) -> None:
-        self._count("score", scores)
-        self._labels += np.bincount(labels, minlength=len(self._labels))
-
-    def _count(self, name: str, values: Any) -> None:
-        edges = EDGES[name]
-        clipped = np.clip(np.asarray(values, np.float64), edges[0], edges[-1])
-        self._counts[name] += np.histogram(clipped, edges)[0]
+    def _keep(self, seen: Observation) -> None:
+        if len(self._kept) < KEPT:
+            self._kept.append(seen)
+            return
+        at = int(self._random.integers(self._pictures))
+        if at < KEPT:
+            self._kept[at] = seen
 
     def _embed(self, vector: Array) -> None:
         if not self._embedded:
@@ -99,7 +88,7 @@ class Reference:
         self._square = self._square + delta * (vector - self._mean)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a manifest: edges and counts by name, counts by class, embedding moments."""
+        """Plain values for a manifest: edges and counts by name, counts by class, embedding moments, sample."""
         histograms = {
             name: {"edges": EDGES[name].round(6).tolist(), "counts": counts.tolist()}
             for name, counts in self._counts.items()
@@ -117,12 +106,43 @@ class Reference:
                 "mean": [float(f"{v:.6g}") for v in self._mean],
                 "variance": [float(f"{v:.6g}") for v in variance],
             }
+        out["sample"] = stack(self._kept, len(self._classes), moments_of(out)).to_json()
         return out
 
 
-def appearance(picture: Array) -> tuple[float, float]:
-    """Mean grey level 0..255, and log(1 + variance of the Laplacian), of pixels (H, W[, 3])."""
-    grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    scale = 1.0 if grey.dtype == np.uint8 else 255.0 / 65535.0
-    laplacian = cv2.Laplacian(grey, cv2.CV_64F)
-    return float(grey.mean()) * scale, float(np.log1p(laplacian.var() * scale * scale))
+def moments_of(reference: Mapping[str, Any]) -> Moments | None:
+    """Embedding moments of a manifest's reference, or None where the model has no embedding."""
+    found = reference.get("embedding")
+    if not found:
+        return None
+    return Moments(np.asarray(found["mean"], np.float64), np.asarray(found["variance"], np.float64))
+
+
+def observed(
+    predictor: Predictor, items: Iterable[tuple[Key, str, Inputs]]
+) -> Iterator[tuple[Key, Observation, dict[str, Result]]]:
+    """Predict and observe each item (key, group, pictures by input name).
+
+    What is looked at is the first input; of a clip, its newest frame.
+    """
+    chunk: list[tuple[Key, str, Inputs]] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == CHUNK:
+            yield from _observed(predictor, chunk)
+            chunk = []
+    if chunk:
+        yield from _observed(predictor, chunk)
+
+
+def _observed(
+    predictor: Predictor, chunk: list[tuple[Key, str, Inputs]]
+) -> Iterator[tuple[Key, Observation, dict[str, Result]]]:
+    first, spec = next(iter(predictor.signature.inputs.items()))
+    placed, frames = predictor.place([inputs for _, _, inputs in chunk])
+    outputs = predictor.infer(placed)
+    for index, ((key, group, inputs), (matrix, size_wh)) in enumerate(zip(chunk, frames, strict=True)):
+        results = assemble(outputs, index, predictor.signature, matrix, size_wh)
+        picture = inputs[first][-1] if spec.frames > 1 else inputs[first]
+        embedding = outputs["embedding"][index] if "embedding" in outputs else None
+        yield key, observe(picture, results, embedding, group=group), results
