@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sightline.core.observation import Appearance
 from sightline.core.results import ClassScores, DepthMap, Detections, Points, SemanticMap
 from sightline.monitor import metrics as module
 from sightline.monitor.metrics import Metrics
-from sightline.monitor.metrics_table import METRICS
+from sightline.monitor.metrics_table import METRICS, STAGES
 from sightline.monitor.report import DriftReport, DriftRow
 
 NAMES = ("a", "b")
@@ -36,7 +37,7 @@ def every_call(metrics: Metrics) -> None:
     metrics.queue_depth("cells", 7)
     boxes = np.array([[0, 0, 2, 2], [0, 0, 3, 3]])
     metrics.result("cells", {"detect": Detections(boxes, [0.92, 0.5], [1, 1], NAMES)})
-    metrics.picture("cells", np.full((8, 8, 3), 100, np.uint8))
+    metrics.picture("cells", Appearance(100, 20, 3))
     rows = (
         DriftRow("brightness", "KS", 0.6, 0.2, 0.001, True),
         DriftRow("score", "KS", 0.1, 0.2, 0.7, False),
@@ -70,6 +71,12 @@ def test_values_are_those_that_were_given() -> None:
     assert found["sightline_drift_alarm", (cells,)] == 1
     assert found["sightline_drift_p", (cells, ("statistic", "brightness"))] == 0.001
     assert found["sightline_stream_dropped_total", (("reason", "late"), ("stream", "door"))] == 4
+
+
+def test_stages_are_those_the_service_times() -> None:
+    from sightline.serve import observing
+
+    assert STAGES == observing.STAGES
 
 
 def test_every_kind_of_result_is_counted() -> None:

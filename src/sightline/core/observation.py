@@ -139,7 +139,8 @@ class _Answers:
             self.score = self.score + binned("score", result.visible)
         elif isinstance(result, SemanticMap):
             counts = np.bincount(result.classes.ravel(), minlength=256)[: len(result.names)]
-            shares = np.rint(counts / max(1, result.classes.size) * MAP_MARKS).astype(np.int64)
+            shares = np.rint(counts / max(1, result.classes.size) * MAP_MARKS)
+            shares = np.maximum(shares, counts > 0).astype(np.int64)
             self._label(np.repeat(np.arange(len(shares)), shares))
 
     def _rows(self, scores: Array, labels: Array) -> None:
@@ -168,7 +169,7 @@ class Sample:
         objects: (N,) f32, NaN for a task without rows.
         score: (N, 20) u16; so `box_size`.
         classes: (N, C) u16, marks by class.
-        embedding: (N, D) f32 or f16, standardised and projected; D is 0 where the model has none.
+        embedding: (N, D) f16, centred, scaled and projected; D is 0 where the model has none.
         group: (N,) i32: pictures with one number are of one group.
     """
 
@@ -191,9 +192,7 @@ class Sample:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: each column as its type, shape and compressed bytes."""
-        small = {f.name: getattr(self, f.name) for f in fields(self)}
-        small["embedding"] = self.embedding.astype(np.float16)
-        return {name: _packed(column) for name, column in small.items()}
+        return {f.name: _packed(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, where: object) -> Sample:
@@ -219,8 +218,9 @@ class Moments:
     variance: Array
 
     def project(self, embedding: Array) -> Array:
-        """Standardise embeddings (N, D), and bring them to at most `PROJECTED` dimensions.
+        """Centre embeddings (N, D), scale them by one number, bring them to at most `PROJECTED` dimensions.
 
+        One number, since a scale a dimension would fit the reference closer than anything that comes later.
         A projection with random signs keeps distances (Achlioptas 2003); the signs come from a hash, so
         that they are the same everywhere and need not be stored.
 
@@ -229,9 +229,8 @@ class Moments:
         """
         if embedding.shape[1] != len(self.mean):
             raise ValueError(f"embedding of {embedding.shape[1]} values, the reference has {len(self.mean)}")
-        spread = np.sqrt(self.variance)
-        floor = 0.01 * float(np.median(spread)) + 1e-9
-        standard = np.clip((embedding - self.mean) / np.maximum(spread, floor), -20, 20)
+        scale = np.sqrt(max(float(self.variance.mean()), 1e-12))
+        standard = np.nan_to_num((embedding - self.mean) / scale, nan=0.0, posinf=1e4, neginf=-1e4)
         if len(self.mean) <= PROJECTED:
             return np.asarray(standard, np.float32)
         return np.asarray(standard @ _signs(len(self.mean)) / np.sqrt(PROJECTED), np.float32)
@@ -247,16 +246,18 @@ def stack(observations: Sequence[Observation], classes: int, moments: Moments | 
         for index, count in observation.classes.items():
             marks[row, index] = min(count, 65535)
     vectors = [o.embedding for o in observations if o.embedding is not None]
-    embedding = np.zeros((n, 0), np.float32)
+    embedding = np.zeros((n, 0), np.float16)
     if moments is not None and n and len(vectors) == n:
-        embedding = moments.project(np.stack(vectors))
+        embedding = moments.project(np.stack(vectors)).astype(np.float16)
     numbers: dict[str, int] = {}
     groups = [numbers.setdefault(o.group or f"\0{i}", len(numbers)) for i, o in enumerate(observations)]
-    pooled = [
+    score, box_size = (
         np.array([getattr(o, name) for o in observations]).reshape(n, -1).clip(0, 65535).astype(np.uint16)
         for name in POOLED
-    ]
-    return Sample(*looks.T, objects, *pooled, marks, embedding, np.array(groups, np.int32))
+    )
+    brightness, contrast, sharpness = looks.T
+    group = np.array(groups, np.int32)
+    return Sample(brightness, contrast, sharpness, objects, score, box_size, marks, embedding, group)
 
 
 def _signs(dimensions: int) -> Array:

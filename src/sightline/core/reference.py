@@ -88,7 +88,7 @@ class Reference:
         self._square = self._square + delta * (vector - self._mean)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for a manifest: edges and counts by name, counts by class, embedding moments, sample."""
+        """Plain values for a manifest: edges and counts, counts by class, embedding moments, the sample."""
         histograms = {
             name: {"edges": EDGES[name].round(6).tolist(), "counts": counts.tolist()}
             for name, counts in self._counts.items()

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.core.assemble import assemble
 from sightline.core.errors import DatasetError, ParityFailed, UsageError
 from sightline.core.files import fingerprint
 from sightline.core.manifest import Manifest
 from sightline.core.predictor import Predictor
 from sightline.core.problem import ExportSection, Problem
 from sightline.core.records import Record
-from sightline.core.reference import Reference
+from sightline.core.reference import Reference, observed
 from sightline.core.results import same
 from sightline.export.card import card
 from sightline.export.onnx import example, to_onnx, without_raw
@@ -176,18 +175,11 @@ def _rescore(
 
 
 def _reference(predictor: Predictor, dataset: Dataset, ids: Sequence[str]) -> dict[str, Any]:
-    """Distributions of what the package sees and says on the held-out records."""
+    """Distributions of what the package sees and says on the held-out records, and a sample of them."""
     reference = Reference(predictor.signature.classes)
-    first = next(iter(predictor.signature.inputs))
-    for chunk in _chunks(_elements(dataset, ids, predictor.signature.inputs)):
-        placed, where = predictor.place([element for _, element in chunk])
-        outputs = predictor.infer(placed)
-        for index, ((_, element), (matrix, size_wh)) in enumerate(zip(chunk, where, strict=True)):
-            results = assemble(outputs, index, predictor.signature, matrix, size_wh)
-            picture = element[first]
-            newest = picture[-1] if predictor.signature.inputs[first].frames > 1 else picture
-            embedding = outputs["embedding"][index] if "embedding" in outputs else None
-            reference.add(newest, results, embedding)
+    items = _elements(dataset, ids, predictor.signature.inputs)
+    for _, seen, _ in observed(predictor, ((record.id, record.group, e) for record, e in items)):
+        reference.take(seen)
     return reference.to_json()
 
 

@@ -21,7 +21,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from sightline.core.reference import appearance
+from sightline.core.observation import Appearance
 from sightline.core.results import (
     ClassScores,
     Detections,
@@ -102,14 +102,11 @@ class Metrics:
             for index in np.flatnonzero(counts).tolist():
                 self._of("sightline_answers_total", model, task, names[index]).inc(int(counts[index]))
 
-    def picture(self, model: str, picture: Array) -> None:
-        """Brightness and sharpness of one picture (H, W, 3) or (H, W); a sample of the pictures is enough."""
-        self.appearance(model, *appearance(picture))
-
-    def appearance(self, model: str, brightness: float, sharpness: float) -> None:
-        """The same, where they are known already."""
-        self._of("sightline_picture_brightness", model).observe(brightness)
-        self._of("sightline_picture_sharpness", model).observe(sharpness)
+    def picture(self, model: str, look: Appearance) -> None:
+        """How one picture looks, by `observation.appearance`; a sample of the pictures is enough."""
+        self._of("sightline_picture_brightness", model).observe(look.brightness)
+        self._of("sightline_picture_contrast", model).observe(look.contrast)
+        self._of("sightline_picture_sharpness", model).observe(look.sharpness)
 
     def drift(self, model: str, report: DriftReport, *, alarm: bool) -> None:
         """The last window's comparison; `alarm` once so many in a row were flagged that it is believed."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sightline.core.reference import EDGES
+from sightline.core.observation import EDGES
 
 Kind = Literal["counter", "gauge", "histogram"]
 
-# The stages of a request: picture decoding, placing, waiting, the network, answers, and all together.
-STAGES = ("decode", "place", "queue", "infer", "assemble", "total")
+# The stages of a request: picture decoding, placing, waiting, the network, answers of its outputs.
+STAGES = ("decode", "place", "queue", "infer", "answer")
 
 # Seconds: 1 ms apart where live video lives, then coarser up to what a deadline allows.
 SECONDS = (
@@ -76,6 +76,13 @@ _ROWS = (
         ("model",),
         "Mean grey level of a picture, 0 to 255",
         _inner("brightness"),
+    ),
+    Metric(
+        "sightline_picture_contrast",
+        "histogram",
+        ("model",),
+        "Standard deviation of a picture's grey levels",
+        _inner("contrast"),
     ),
     Metric(
         "sightline_picture_sharpness",
