@@ -16,6 +16,7 @@ from sightline.core.errors import MissingExtra, SightlineError, UsageError
 # Verb -> its line in `sightline --help`. The function `command` of `sightline.cli.VERB_command` is the verb.
 VERBS = {
     "new": "write a problem.yaml to start from",
+    "collect": "frames or clips worth labelling, from videos, pictures and cameras",
     "import": "labels in any format to a checked dataset",
     "audit": "find faults in a dataset",
     "split": "divide a dataset into train, val and test",

@@ -24,6 +24,10 @@ def command(
         Path | None,
         typer.Option("--out", "-o", help="results.jsonl, .csv or .json (COCO); else JSON Lines here"),
     ] = None,
+    format: Annotated[
+        Literal["auto", "label-studio"],
+        typer.Option(help="auto: by the suffix of --out; label-studio: a folder of pre-annotated tasks"),
+    ] = "auto",
     draw: Annotated[
         Path | None, typer.Option(help="drawn pictures: a folder, or an .mp4 for one video")
     ] = None,
@@ -41,6 +45,7 @@ def command(
 
     A file that cannot be read is named with its reason, the others go on, and the exit code is 1 in the end.
     """
+    from sightline.core.errors import UsageError
     from sightline.runtime.loading import load
     from sightline.video.prediction import open_sinks, predict
     from sightline.video.sinks import JsonLinesTo
@@ -53,7 +58,10 @@ def command(
     )
     if threshold is not None:
         predictor = predictor.with_thresholds(dict.fromkeys(predictor.signature.tasks, threshold))
-    sinks = open_sinks(sources, predictor.signature.classes, out, draw)
+    tasks = format == "label-studio"
+    if tasks and out is None:
+        raise UsageError("--format label-studio makes a folder", remedy="name it with --out")
+    sinks = open_sinks(sources, predictor.signature.classes, out, draw, label_studio=tasks)
     if out is None:
         sinks.append(JsonLinesTo(sys.stdout))
     with ExitStack() as stack:

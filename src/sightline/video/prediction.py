@@ -11,6 +11,7 @@ from pathlib import Path
 from sightline.core.errors import MediaError, UsageError
 from sightline.core.predictor import Predictor
 from sightline.runtime.options import cores
+from sightline.video.label_studio import LabelStudio
 from sightline.video.pipeline import Prediction, predict_all
 from sightline.video.sinks import (
     Coco,
@@ -87,7 +88,12 @@ def predict(
 
 
 def open_sinks(
-    sources: Sequence[Source], classes: tuple[str, ...], out: Path | None, draw: Path | None
+    sources: Sequence[Source],
+    classes: tuple[str, ...],
+    out: Path | None,
+    draw: Path | None,
+    *,
+    label_studio: bool = False,
 ) -> list[Sink]:
     """Sinks for the two places a caller names.
 
@@ -96,6 +102,7 @@ def open_sinks(
         classes: of the model, for COCO's categories.
         out: results: `.jsonl`, `.json` (COCO) or `.csv`.
         draw: drawn pictures: a folder, or an `.mp4`.
+        label_studio: `out` is a folder of pre-annotated tasks for Label Studio instead.
 
     Raises:
         UsageError: a suffix that is none of these, an .mp4 for several sources, or a file that would be
@@ -104,7 +111,15 @@ def open_sinks(
     files = [getattr(source, "path", source.name) for source in sources]
     refuse_sources(files, [path for path in (out, draw) if path is not None])
     sinks: list[Sink] = []
-    if out is not None:
+    if out is not None and label_studio:
+        if len({isinstance(source, VideoSource) for source in sources}) > 1:
+            raise UsageError(
+                "a project of Label Studio shows pictures or videos, not both",
+                where=out,
+                remedy="predict them into two folders",
+            )
+        sinks.append(LabelStudio(out, classes, _root(sources, out)))
+    elif out is not None:
         sinks.append(_results(out, classes))
     if draw is not None and draw.suffix.lower() == ".mp4":
         if len({source.name for source in sources}) != 1:

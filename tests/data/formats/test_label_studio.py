@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from data.formats import label_studio_cases as cases
 from data.formats.reading_help import Read, dataset, read
+from sightline.core import label_studio_rle
 from sightline.core.errors import FormatError, SightlineError
 from sightline.core.geometry import fill_polygons
 from sightline.core.records import Annotation, Record, Rle
-from sightline.data.formats import label_studio, label_studio_rle
+from sightline.data.formats import label_studio
 from sightline.data.ledger import Ledger
 from sightline.data.reading import ReadOptions
 

@@ -15,9 +15,10 @@ import pytest
 from data.formats import label_studio_cases as cases
 from data.formats.label_studio_server import Client, Server, find_program
 from data.formats.reading_help import Read, read
+from sightline.core import label_studio_rle
 from sightline.core.geometry import fill_polygons
 from sightline.core.records import Annotation
-from sightline.data.formats import label_studio, label_studio_rle
+from sightline.data.formats import label_studio
 from sightline.data.importing import import_dataset
 from sightline.data.reading import ReadOptions
 

@@ -75,6 +75,11 @@ def labelme(folder: Path) -> None:
     test_labelme.write_file(folder, [test_labelme.shape("point", [[1, 2]])])
 
 
+def collected(folder: Path) -> None:
+    picture(folder / "media" / "a.png")
+    (folder / "collected.jsonl").write_text('{"media": "a.png", "why": ["every"]}\n')
+
+
 MADE: list[tuple[str, Callable[[Path], object], str]] = [
     ("coco", coco, "instances.json"),
     ("voc", voc, "Annotations/a.xml"),
@@ -87,6 +92,7 @@ MADE: list[tuple[str, Callable[[Path], object], str]] = [
     ("cvat", cvat_images, "CVAT XML with images"),
     ("cvat", cvat_video, "CVAT XML with tracks"),
     ("labelme", labelme, "a.json has shapes"),
+    ("collected", collected, "collected.jsonl"),
 ]
 
 

@@ -17,6 +17,7 @@ FORMATS: dict[str, str] = {
     "coco-panoptic": "sightline.data.formats.coco_panoptic",
     "voc": "sightline.data.formats.voc",
     "cvat": "sightline.data.formats.cvat",
+    "collected": "sightline.data.formats.collected",
     "label-studio": "sightline.data.formats.label_studio",
     "labelme": "sightline.data.formats.labelme",
     "yolo": "sightline.data.formats.yolo",

@@ -76,7 +76,7 @@ def read(source: Path, options: ReadOptions, ledger: Ledger) -> Reading:
     path = _export(source)
     root = options.media or path.parent
     media = MediaNames(root, urls=options.media is not None)
-    names = ClassNames(_configured(path.parent / CONFIG))
+    names = ClassNames(configured(path.parent / CONFIG))
     tasks = read_tasks(path, ledger)
     if any(region.kind == "ellipse" for task in tasks for region in task.regions):
         ledger.note(f"ellipses become polygons of {ELLIPSE_POINTS} points")
@@ -87,7 +87,9 @@ def read(source: Path, options: ReadOptions, ledger: Ledger) -> Reading:
         if name is None:
             _drop_task(task, CLIMBS, ledger)
         elif is_video(name):
-            records += video_records(task, name, media.path(name), names, ledger)
+            found = video_records(task, name, media.path(name), names, ledger)
+            group = task.data.get("group")
+            records += [replace(r, group=group) for r in found] if isinstance(group, str) else found
         else:
             records.append(_picture(task, name, media, names, options, ledger, points))
     if points:
@@ -97,7 +99,7 @@ def read(source: Path, options: ReadOptions, ledger: Ledger) -> Reading:
     return Reading(names.names, records, root, files=(path,))
 
 
-def _configured(path: Path) -> list[str]:
+def configured(path: Path) -> list[str]:
     """Class names of a labelling configuration beside the export, in its order; none without one."""
     if not path.is_file():
         return []

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.core import label_studio_rle
 from sightline.core.errors import FormatError
 from sightline.core.geometry import polygon_box
 from sightline.core.records import Annotation, Rle
-from sightline.data.formats import label_studio_rle
 from sightline.data.formats.documents import points_xy
 from sightline.data.formats.label_studio_tasks import Region
 from sightline.data.formats.turned import ellipse_ring, turn

@@ -11,39 +11,41 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
 from sightline.core.files import folder_written_whole, write_json, write_text
 from sightline.core.geometry import fill_polygons, polygon_box
+from sightline.core.label_studio import (
+    CONFIG,
+    DEFAULT_RATE,
+    HIDDEN,
+    MEDIA,
+    SEEN,
+    TASKS,
+    Result,
+    Size,
+    address,
+    brush,
+    configuration,
+    entry,
+    keypoint,
+    polygon,
+    ranges,
+    rectangle,
+    sequence,
+    sized,
+    task,
+)
 from sightline.core.media import VIDEO_SUFFIXES
 from sightline.core.records import Annotation, Record, Rle
-from sightline.data.formats import label_studio_rle
 from sightline.data.formats.files import Lost, copy_media, note_absent
 from sightline.data.formats.turned import as_rectangle
 from sightline.data.ledger import Ledger
 from sightline.data.media_store import is_url
 
-TASKS = "tasks.json"
-CONFIG = "label_config.xml"
-MEDIA = "media"
-MODEL = "sightline"
-DEFAULT_RATE = 24.0
-CONTROLS = {
-    "rectanglelabels": ("RectangleLabels", "box"),
-    "polygonlabels": ("PolygonLabels", "outline"),
-    "brushlabels": ("BrushLabels", "mask"),
-    "keypointlabels": ("KeyPointLabels", "point"),
-    "choices": ("Choices", "kind"),
-    "videorectangle": ("VideoRectangle", "box"),
-    "timelinelabels": ("TimelineLabels", "phase"),
-}
 # Attributes that the page's own values say again.
 CARRIED = ("rotation", "interpolated", "control")
-Result = dict[str, Any]
-Size = tuple[int, int]
 
 
 def write(dataset: Any, out: Path) -> Ledger:
@@ -63,7 +65,7 @@ def write(dataset: Any, out: Path) -> Ledger:
     used.tell(ledger)
     with folder_written_whole(out) as part:
         write_json(part / TASKS, tasks)
-        write_text(part / CONFIG, configuration(dataset.classes, used))
+        write_text(part / CONFIG, used.configuration(dataset.classes))
         once = {record.media: record for record in dataset.records}.values()
         absent = [r.media for r in once if not copy_media(dataset, r, part / MEDIA / r.media)]
     note_absent(ledger, absent)
@@ -79,6 +81,10 @@ class _Used:
         self.rates: Counter[float] = Counter()
         self.hidden = False
 
+    def configuration(self, classes: Iterable[str]) -> str:
+        rate = self.rates.most_common(1)[0][0] if self.rates else None
+        return configuration(classes, self.controls, rate=rate, hidden=self.hidden)
+
     def tell(self, ledger: Ledger) -> None:
         if self.maps:
             ledger.note(f"{self.maps} dense maps are not carried")
@@ -88,43 +94,12 @@ class _Used:
             )
 
 
-def configuration(classes: Iterable[str], used: _Used) -> str:
-    """The labelling configuration with the controls in use; each lists every class."""
-    media = []
-    if used.rates:
-        rate = used.rates.most_common(1)[0][0]
-        media.append(f'  <Video name="video" value="$video" frameRate="{rate:g}"/>')
-    else:
-        media.append('  <Image name="image" value="$image" zoom="true"/>')
-    to = "video" if used.rates else "image"
-    values = list(classes)
-    lines = []
-    for kind in sorted(used.controls) or ["rectanglelabels"]:
-        tag, name = CONTROLS[kind]
-        if kind == "videorectangle":
-            lines.append(f'  <VideoRectangle name="{name}" toName="{to}"/>')
-            tag, name = "Labels", "label"
-        child = "Choice" if tag == "Choices" else "Label"
-        extra = ' choice="multiple"' if tag == "Choices" else ""
-        lines.append(f'  <{tag} name="{name}" toName="{to}"{extra}>')
-        lines += [f"    <{child} value={quoteattr(value)}/>" for value in values]
-        lines.append(f"  </{tag}>")
-    if used.hidden:
-        lines.append(f'  <Choices name="seen" toName="{to}"><Choice value="invisible"/></Choices>')
-    return "\n".join(["<View>", *media, *lines, "</View>", ""])
-
-
 def _is_frame(record: Record) -> bool:
     return record.frame >= 0 and Path(record.media).suffix.lower() in VIDEO_SUFFIXES
 
 
 def _address(media: str) -> str:
-    return media if is_url(media) else f"/data/local-files/?d={MEDIA}/{quote(media)}"
-
-
-def _task(data: dict[str, Any], result: list[Result]) -> dict[str, Any]:
-    guesses = [{"model_version": MODEL, "result": result}] if result else []
-    return {"data": data, "predictions": guesses}
+    return media if is_url(media) else address(media)
 
 
 def _picture_task(record: Record, classes: tuple[str, ...], used: _Used, ledger: Ledger) -> dict[str, Any]:
@@ -144,35 +119,22 @@ def _picture_task(record: Record, classes: tuple[str, ...], used: _Used, ledger:
             lost.mark(number, "the picture's size is not known")
         elif mark.point is not None and mark.kind == "point" and not mark.visible:
             used.hidden = True
-            result.append(_entry("seen", "choices", {"choices": ["invisible"]}, "image", f"r{number}"))
+            result.append(entry("choices", {"choices": [HIDDEN]}, f"r{number}", control=SEEN))
         else:
             kind, value = _value(mark, record.size_wh, lost, number)
             lost.extras(number, attributes=CARRIED)
             used.controls.add(kind)
-            entry = _entry(CONTROLS[kind][1], kind, value | {kind: [name]}, "image", f"r{number}")
-            size = {"original_width": record.size_wh[0], "original_height": record.size_wh[1]}
-            result.append(entry | size | {"image_rotation": 0})
+            result.append(sized(entry(kind, value | {kind: [name]}, f"r{number}"), record.size_wh))
     if whole:
         used.controls.add("choices")
-        result.append(_entry("kind", "choices", {"choices": list(dict.fromkeys(whole))}, "image", "whole"))
-    return _task(data, result)
-
-
-def _entry(control: str, kind: str, value: Result, to: str, number: str) -> Result:
-    return {
-        "id": number,
-        "type": kind,
-        "from_name": control,
-        "to_name": to,
-        "origin": "prediction",
-        "value": value,
-    }
+        result.append(entry("choices", {"choices": list(dict.fromkeys(whole))}, "whole"))
+    return task(data, result)
 
 
 def _value(mark: Annotation, size_wh: Size, lost: Lost, number: int) -> tuple[str, Result]:
     """Kind and value of a mark, in the page's units."""
     if mark.mask is not None:
-        return "brushlabels", _brush(mark.mask)
+        return "brushlabels", brush(mark.mask)
     if mark.polygons:
         turned = turned_rectangle(mark, size_wh)
         if turned is not None:
@@ -181,24 +143,12 @@ def _value(mark: Annotation, size_wh: Size, lost: Lost, number: int) -> tuple[st
             lost.part(number, "its box becomes the hull of its outline")
         if len(mark.polygons) > 1:
             lost.part(number, "several rings become a brush mask")
-            return "brushlabels", _brush(Rle.encode(fill_polygons(mark.polygons, size_wh)))
-        points = (mark.polygons[0] * (100 / size_wh[0], 100 / size_wh[1])).tolist()
-        return "polygonlabels", {"points": points, "closed": True}
+            return "brushlabels", brush(Rle.encode(fill_polygons(mark.polygons, size_wh)))
+        return "polygonlabels", polygon(mark.polygons[0], size_wh)
     if mark.box is not None:
-        return "rectanglelabels", _rectangle(mark.box, size_wh)
+        return "rectanglelabels", rectangle(mark.box, size_wh)
     assert mark.point is not None
-    x, y = mark.point
-    return "keypointlabels", {"x": 100 * x / size_wh[0], "y": 100 * y / size_wh[1], "width": 0.5}
-
-
-def _brush(mask: Rle) -> Result:
-    return {"format": "rle", "rle": label_studio_rle.encode(mask.decode())}
-
-
-def _rectangle(box: tuple[float, float, float, float], size_wh: Size, rotation: float = 0.0) -> Result:
-    (x1, y1, x2, y2), (w, h) = box, size_wh
-    sides = {"width": 100 * (x2 - x1) / w, "height": 100 * (y2 - y1) / h}
-    return {"x": 100 * x1 / w, "y": 100 * y1 / h, **sides, "rotation": rotation}
+    return "keypointlabels", keypoint(mark.point, size_wh)
 
 
 def turned_rectangle(mark: Annotation, size_wh: Size) -> Result | None:
@@ -209,7 +159,7 @@ def turned_rectangle(mark: Annotation, size_wh: Size) -> Result | None:
     if found is None:
         return None
     x, y, width, height, degrees = found
-    return _rectangle((x, y, x + width, y + height), size_wh, degrees)
+    return rectangle((x, y, x + width, y + height), size_wh, degrees)
 
 
 def _video_task(
@@ -233,15 +183,15 @@ def _video_task(
                 tracks.setdefault((track, mark.label), {})[record.frame] = value
     result = []
     for (track, label), boxes in tracks.items():
-        value = {"framesCount": count, "duration": count / rate, "sequence": _sequence(boxes, count, rate)}
+        value = {"framesCount": count, "duration": count / rate, "sequence": sequence(boxes, count, rate)}
         used.controls.add("videorectangle")
         value["labels"] = [classes[label]]
-        result.append(_entry("box", "videorectangle", value, "video", track))
+        result.append(entry("videorectangle", value, track, to="video"))
     for label, at in spans.items():
         used.controls.add("timelinelabels")
-        value = {"ranges": _ranges(sorted(at)), "timelinelabels": [classes[label]]}
-        result.append(_entry("phase", "timelinelabels", value, "video", f"phase{label}"))
-    return _task({"video": _address(frames[0].media)}, result)
+        value = {"ranges": ranges(sorted(at)), "timelinelabels": [classes[label]]}
+        result.append(entry("timelinelabels", value, f"phase{label}", to="video"))
+    return task({"video": _address(frames[0].media)}, result)
 
 
 def _rate(frames: list[Record]) -> float:
@@ -256,23 +206,4 @@ def _frame_value(mark: Annotation, record: Record) -> Result | None:
         return None
     if mark.kind == "polygon":
         return turned_rectangle(mark, record.size_wh)
-    return _rectangle(mark.box, record.size_wh) if mark.kind == "box" and mark.box is not None else None
-
-
-def _sequence(boxes: dict[int, Result], count: int, rate: float) -> list[Result]:
-    """A key frame for each frame; the last before a gap is not enabled, so nothing is made up between."""
-    return [
-        {**boxes[i], "frame": i + 1, "time": i / rate, "enabled": i + 1 in boxes or i + 1 == count}
-        for i in sorted(boxes)
-    ]
-
-
-def _ranges(frames: list[int]) -> list[dict[str, int]]:
-    """Runs of frames counted from 0, as ranges counted from 1, both ends in."""
-    out: list[dict[str, int]] = []
-    for frame in frames:
-        if out and out[-1]["end"] == frame:
-            out[-1]["end"] = frame + 1
-        else:
-            out.append({"start": frame + 1, "end": frame + 1})
-    return out
+    return rectangle(mark.box, record.size_wh) if mark.kind == "box" and mark.box is not None else None
