@@ -137,6 +137,8 @@ def _picture(
     generator: torch.Generator,
 ) -> Tensor:
     """Raw pixels of one input; older frames of a clip show the shapes further left."""
+    if spec.pixels == "track":
+        return _track(spec, target)
     width, height = spec.size_wh
     if spec.pixels == "depth16":
         return (target["depth"] * 1000).to(torch.uint16)
@@ -153,6 +155,16 @@ def _picture(
     if spec.pixels == "grey8":
         stack = stack.float().mean(-1).to(torch.uint8)
     return stack if spec.frames > 1 else stack[0]
+
+
+def _track(spec: InputSpec, target: Tensors) -> Tensor:
+    """Where class 0 was in the frames before, oldest first."""
+    rows = torch.zeros(spec.frames, 3)
+    if target["visible"][0] > 0:
+        ages = torch.arange(spec.frames, 0, -1)
+        rows[:, 0], rows[:, 1] = target["points"][0, 0] - 2.0 * ages, target["points"][0, 1]
+        rows[:, 2] = 1.0
+    return rows
 
 
 def score(task: str, outputs: Tensors, batch: Batch) -> float:

@@ -353,6 +353,9 @@ def odd_source(specs: dict[str, InputSpec], seed: int) -> dict[str, np.ndarray[A
     out = {}
     for name, spec in specs.items():
         shape = replace(spec, size_wh=(53 + seed, 91)).shape(1)[1:]
+        if spec.pixels == "track":
+            out[name] = chance.uniform(1, 50, shape).astype(spec.dtype)
+            continue
         top = 5000 if spec.dtype == "uint16" else 256
         out[name] = chance.integers(0, top, shape).astype(spec.dtype)
     return out

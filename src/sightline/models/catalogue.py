@@ -30,6 +30,8 @@ MODELS: dict[str, str] = {
     "ddrnet_23": "sightline.models.ddrnet:build",
     "unet": "sightline.models.unet:build",
     "locator": "sightline.models.locate:build",
+    "locate-coarse": "sightline.models.locate:build",
+    "locate-fine": "sightline.models.locate:build",
     "segdepth": "sightline.models.segdepth:build",
     "rgbd": "sightline.models.rgbd:build",
     "detr": "sightline.models.detr:build",

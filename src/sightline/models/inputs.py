@@ -13,6 +13,8 @@ from sightline.models.base import Normalise
 
 Specs = dict[str, InputSpec]
 
+TRACK = "track"
+
 
 class Grey(nn.Module):
     """First layer for grey: uint8 (..., H, W) to f32 (..., 3, H, W), as a colour picture without colour."""
@@ -61,8 +63,8 @@ def only_input(
     if len(inputs) != 1:
         raise ModelError(f"reads one input, not {len(inputs)}: {', '.join(inputs)}", where=f"model {name!r}")
     key, spec = next(iter(inputs.items()))
-    if spec.pixels == "depth16":
-        raise ModelError("reads rgb8 or grey8, not depth16", where=f"model {name!r}, input {key!r}")
+    if spec.pixels not in ("rgb8", "grey8"):
+        raise ModelError(f"reads rgb8 or grey8, not {spec.pixels}", where=f"model {name!r}, input {key!r}")
     if spec.frames > 1 and not clips:
         raise ModelError(
             f"reads single pictures, not clips of {spec.frames} frames",
@@ -70,6 +72,23 @@ def only_input(
             remedy="set frames: 1",
         )
     return key, spec
+
+
+def with_track(name: str, inputs: Specs | None, rows: int) -> tuple[Specs | None, Specs]:
+    """The inputs that show pictures, and `{"track": spec}` where a model reads `rows` past points, else `{}`.
+
+    Raises:
+        ModelError: a track that the model does not read, by name or by length.
+    """
+    tracks = {key: spec for key, spec in (inputs or {}).items() if spec.pixels == "track"}
+    if not rows and tracks:
+        raise ModelError(f"reads no track {next(iter(tracks))!r}", where=f"model {name!r}")
+    if tracks and (set(tracks) != {TRACK} or tracks[TRACK].frames != rows):
+        raise ModelError(f"reads one track, {TRACK!r} of {rows} frames", where=f"model {name!r}")
+    pictures = None if inputs is None else {key: spec for key, spec in inputs.items() if key not in tracks}
+    if not rows:
+        return pictures, {}
+    return pictures, tracks or {TRACK: InputSpec((1, 1), pixels="track", frames=rows)}
 
 
 def only_task(name: str, tasks: Sequence[Task] | None, task: Task) -> None:

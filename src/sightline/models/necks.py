@@ -114,3 +114,8 @@ class Bifpn(nn.Module):
 
 
 NECKS: dict[NeckName, type[Fpn] | type[Bifpn]] = {"fpn": Fpn, "bifpn": Bifpn}
+
+
+def neck_of(name: NeckName, widths: Sequence[int], width: int, *, keep: int, rounds: int = 2) -> Fpn | Bifpn:
+    """A neck by name; `rounds` is how often a `bifpn` goes down and up."""
+    return Bifpn(widths, width, keep, rounds) if name == "bifpn" else Fpn(widths, width, keep)
