@@ -126,6 +126,9 @@ class Track:
         if state.motion is None:
             return Followed(state.view, Motion(outcome.seen.xy), 0, False, frame)
         expected = state.motion.after(age, self.drag, self.fall)
+        if math.dist(expected.xy, outcome.seen.xy) > min(state.view.window_wh) / 2:
+            # Hit, or another thing: how it moved before says nothing any more.
+            return Followed(state.view, Motion(outcome.seen.xy), 0, False, frame)
         gain = self.gain if state.speed_known else 1.0
         return Followed(state.view, expected.corrected(outcome.seen.xy, age, gain), 0, True, frame)
 
