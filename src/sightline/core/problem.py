@@ -91,7 +91,9 @@ class ModelSection(_Strict):
 class AugmentSection(_Strict):
     """Geometric change composed into one warp, and photometric change as one colour matrix.
 
-    Ranges are symmetric: `rotate: 5` is -5..5 degrees, `brightness: 0.2` is a factor of 0.8..1.2.
+    Ranges are symmetric: `rotate: 5` is -5..5 degrees, `brightness: 0.2` is a factor of 0.8..1.2. The
+    deviation of the noise is drawn anew for each element, from 0 to `noise`; a network taught with a
+    `constant` one learns that pictures are noisy, and errs on clean ones.
     """
 
     flip: Share = 0.5
@@ -106,6 +108,7 @@ class AugmentSection(_Strict):
     saturation: Share = 0.2
     hue: Annotated[float, Field(ge=0, le=180)] = 0.0
     noise: Annotated[float, Field(ge=0, le=128)] = 0.0
+    noise_strength: Literal["random", "constant"] = "random"
     mosaic: Share = 0.0
     copy_paste: Share = 0.0
     off_last: Share = 0.0

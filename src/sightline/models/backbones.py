@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import timm
 from torch import Tensor, nn
@@ -114,7 +114,7 @@ class Maps(nn.Module):
             "in_chans": channels_in,
         }
         net: Any = timm.create_model(self.name, pretrained=False, **self._options)
-        self.net: nn.Module = net
+        self.net: nn.Module = _cut(net)
         info = net.feature_info
         self.strides: tuple[int, ...] = tuple(info.reduction())
         self.widths: tuple[int, ...] = tuple(info.channels())
@@ -127,3 +127,11 @@ class Maps(nn.Module):
     def fetch(self) -> dict[str, Tensor]:
         """The tensors of this module as timm publishes them, downloaded."""
         return fetched(self.name, self._options)
+
+
+def _cut(net: Any) -> nn.Module:
+    """A network of maps without the blocks past its last map: some of timm's keep and run them all."""
+    stage, _, number = net.feature_info.module_name()[-1].partition(".")
+    if stage == "blocks" and number.isdigit() and isinstance(getattr(net, "blocks", None), nn.Sequential):
+        net.blocks = net.blocks[: int(number) + 1]
+    return cast(nn.Module, net)

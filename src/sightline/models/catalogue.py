@@ -32,6 +32,7 @@ MODELS: dict[str, str] = {
     "locator": "sightline.models.locate:build",
     "locate-coarse": "sightline.models.locate:build",
     "locate-fine": "sightline.models.locate:build",
+    "locate-pooled": "sightline.models.locate_pooled:build",
     "segdepth": "sightline.models.segdepth:build",
     "rgbd": "sightline.models.rgbd:build",
     "detr": "sightline.models.detr:build",

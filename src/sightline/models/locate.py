@@ -85,15 +85,16 @@ class Design:
         return max(PRIOR_ROWS[self.prior], FILM_ROWS if self.film else 0)
 
 
-# A general locator; the first look at a whole frame; the closer look at a window of it.
+# A general locator; the first look at a whole frame; the closer look at a window of it. The last two are
+# chosen by measurement (docs/models.md, "Locating in two stages").
 DESIGNS: dict[str, tuple[Design, InputSpec]] = {
     "locator": (Design(), InputSpec((512, 288))),
     "locate-coarse": (
-        Design(deepest=16, stride=8),
+        Design("mobilenetv4_conv_small", deepest=16, width=32),
         InputSpec((512, 288), fit="stretch", frames=3),
     ),
     "locate-fine": (
-        Design(deepest=16, stride=8),
+        Design("mobilenetv4_conv_small", deepest=16),
         InputSpec((224, 224), fit="native", frames=3),
     ),
 }

@@ -110,7 +110,8 @@ def draw(random: Random, section: AugmentSection) -> Draw:
         saturation=1.0 + float(spread[7]) * section.saturation,
         hue=float(spread[8]) * section.hue,
     )
-    noise, noise_seed = float(random.uniform(0, section.noise or 1.0)), int(random.integers(1 << 31))
+    drawn, noise_seed = float(random.uniform(0, section.noise or 1.0)), int(random.integers(1 << 31))
+    noise = drawn if section.noise_strength == "random" else section.noise
     return Draw(move, colour, noise if section.noise else 0.0, noise_seed)
 
 
