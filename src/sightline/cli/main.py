@@ -26,6 +26,7 @@ VERBS = {
     "export": "package a trained run, if it still answers as it did",
     "bench": "speed of a package, decode to result",
     "predict": "results for pictures, folders and videos",
+    "serve": "packages behind a port: HTTP, WebSocket, Open Inference Protocol",
     "run": "all of it from a problem.yaml, redoing only what changed",
     "demo": "the whole life cycle on simulated rallies",
 }
@@ -38,7 +39,10 @@ EXTRAS = {
     **dict.fromkeys(("torch", "torchvision", "timm", "accelerate", "safetensors", "tensorboard"), "train"),
     **dict.fromkeys(("onnx", "onnxscript"), "train"),
     "openvino": "openvino",
-    "prometheus_client": "serve",
+    **dict.fromkeys(
+        ("prometheus_client", "fastapi", "starlette", "uvicorn", "httptools", "uvloop", "websockets"), "serve"
+    ),
+    "python_multipart": "serve",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.core.manifest import Manifest
+from sightline.core.errors import PackageError
+from sightline.core.manifest import MANIFEST, Manifest
 from sightline.core.predictor import Predictor
 from sightline.core.specs import Signature
 from sightline.runtime.loading import load, read_manifest
@@ -56,17 +58,18 @@ class Engine:
     Args:
         package: folder, or `.onnx` with its manifest inside.
         options: threads, sessions, batch, warm-up.
+        name: under which it is served; empty is the manifest's.
 
     Raises:
         PackageError: as `runtime.load`.
         MissingExtra: its runtime is not installed.
     """
 
-    def __init__(self, package: Path, options: ServeOptions) -> None:
+    def __init__(self, package: Path, options: ServeOptions, name: str = "") -> None:
         self.package = package
+        self.fingerprint = package_fingerprint(package)  # first: a change while it is read is found again
         self.manifest: Manifest = read_manifest(package)
-        self.name, self.version = self.manifest.name, self.manifest.version
-        self.fingerprint = package_fingerprint(package)
+        self.name, self.version = name or self.manifest.name, self.manifest.version
         threads = options.threads or cores()
         kind = {"runtime": options.runtime, "arithmetic": options.arithmetic}
         self._threads = threads
@@ -102,12 +105,14 @@ def package_fingerprint(package: Path) -> str:
     """What changes when a package is replaced: cheap to read, so that it can be looked at often.
 
     Raises:
-        OSError: the package is not there.
+        PackageError: the package is not there.
     """
-    file = package / "manifest.json" if package.is_dir() else package
-    if package.is_dir():
-        return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-    status = file.stat()
+    try:
+        if package.is_dir():
+            return hashlib.sha256((package / MANIFEST).read_bytes()).hexdigest()[:16]
+        status = package.stat()
+    except OSError as error:
+        raise PackageError(f"cannot be read ({error.strerror})", where=package) from error
     return f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
 
 
@@ -158,8 +163,6 @@ def _best_batch(rates: Mapping[str, float]) -> int:
 
 def _rate(run: Callable[[], object], at_once: int, seconds: float) -> float:
     """Calls a second of `at_once` threads together, each at least twice."""
-    import threading
-
     counts = [0] * at_once
     end = time.perf_counter() + seconds
 

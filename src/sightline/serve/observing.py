@@ -97,7 +97,7 @@ class Observers:
         self.failures: dict[str, int] = {}
         self._calls = {
             name: [found for w in watchers if (found := getattr(w, name, None)) is not None]
-            for name in ("request", "stage", "batch", "queue_depth", "result", "answered")
+            for name in ("request", "stage", "batch", "queue_depth", "result", "answered", "model", "retired")
         }
 
     def _tell(self, name: str, *values: object) -> None:
@@ -131,3 +131,11 @@ class Observers:
     def answered(self, picture: Answered) -> None:
         """Tell all."""
         self._tell("answered", picture)
+
+    def model(self, model: str, version: str, digest: str) -> None:
+        """Tell those who list versions that one is in service."""
+        self._tell("model", model, version, digest)
+
+    def retired(self, model: str, version: str, digest: str) -> None:
+        """Tell those who list versions that one is no longer in service."""
+        self._tell("retired", model, version, digest)

@@ -89,13 +89,13 @@ def _check_size(header: Header, length: int, limits: Limits, where: str) -> None
         raise Refused(
             413,
             "too_large",
-            f"{where}: is {width}x{height}, over the limit of {limits.pixels} pixels and {limits.side} a side",
+            f"{where}: is {width}x{height}, the limit is {limits.pixels} pixels and {limits.side} a side",
         )
     if pixels > limits.bomb_pixels and pixels > limits.pixels_per_byte * length:
         raise Refused(
             413,
             "bomb",
-            f"{where}: {length} bytes claim {width}x{height} pixels, more than {limits.pixels_per_byte} a byte",
+            f"{where}: {length} bytes claim {width}x{height}, over {limits.pixels_per_byte} pixels a byte",
         )
 
 

@@ -1,0 +1,285 @@
+"""Running the service: uvicorn with clocks on slow clients, and a stop that loses no request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from sightline.core.errors import UsageError
+from sightline.serve.batcher import Ticket
+from sightline.serve.logs import Log
+from sightline.serve.models import Models
+from sightline.serve.observing import Observers
+from sightline.serve.options import Limits, ServeOptions
+from sightline.serve.security import Rates, Tokens
+from sightline.serve.service import CONNECTION, Service
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+HEAD_BYTES = 64 * 1024
+# Once told to stop, new requests are taken until none came for so long.
+QUIET_S = 0.5
+BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the service listens.
+
+    Attributes:
+        host: interface; only this machine by default.
+        port: 0 takes a free one.
+        certificate: PEM file for TLS, with `key` beside it.
+        key: PEM file of its private key.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+def _raw(status: str, code: str, message: str) -> bytes:
+    """A whole answer for a request that never became one."""
+    body = json.dumps({"error": message, "code": code, "id": ""}).encode()
+    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    return head.encode() + b"connection: close\r\n\r\n" + body
+
+
+class Connection(HttpToolsProtocol):
+    """One connection: a head and a body must arrive in time, and a client that leaves frees its place.
+
+    `waiting` is the ticket whose answer this connection waits for.
+    """
+
+    limits = Limits()
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.waiting: Ticket | None = None
+        self._clock: asyncio.TimerHandle | None = None
+        self._in_head, self._head_bytes, self._unread = True, 0, 0
+
+    def connection_made(self, transport: Any) -> None:
+        """Start the clock; refuse what is over the number of connections."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            transport.write(_raw("503 Service Unavailable", "connections", "too many connections"))
+            transport.close()
+            return
+        self._start_clock(self.limits.header_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give up what nobody waits for any more."""
+        self._stop_clock()
+        if self.waiting is not None:
+            self.waiting.abandon()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; a head that does not end is cut off."""
+        super().data_received(data)
+        if self._in_head and self.parser is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(
+                    _raw("431 Request Header Fields Too Large", "header", "the request's head is too large")
+                )
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """A request begins; on a connection that was kept, its clock starts here."""
+        super().on_message_begin()
+        self._in_head, self._head_bytes, self._unread = True, 0, 0
+        if self._clock is None:
+            self._start_clock(self.limits.header_s)
+
+    def on_headers_complete(self) -> None:
+        """The head is there; now the body has its time."""
+        self._in_head = False
+        self._stop_clock()
+        super().on_headers_complete()
+        if "path" in self.scope:
+            self.scope[CONNECTION] = self  # type: ignore[literal-required]
+        self._start_clock(self.limits.body_s)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part; what comes after an early refusal is dropped, up to a limit."""
+        super().on_body(body)
+        if self.cycle is not None and self.cycle.response_complete:
+            self._unread += len(body)
+            if self._unread > 2 * self.limits.body_bytes:
+                self.transport.close()
+
+    def on_message_complete(self) -> None:
+        """The whole request is there."""
+        self._stop_clock()
+        super().on_message_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """WebSockets keep their own time."""
+        self._stop_clock()
+        super().handle_websocket_upgrade()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that this was no HTTP, in JSON as everything else."""
+        self._stop_clock()
+        self.transport.write(_raw("400 Bad Request", "bad_http", msg))
+        self.transport.close()
+
+    def _start_clock(self, seconds: float) -> None:
+        self._clock = self.loop.call_later(seconds, self._too_slow)
+
+    def _stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+    def _too_slow(self) -> None:
+        self._clock = None
+        if self.transport.is_closing():
+            return
+        if not self._in_head and self.cycle is not None and self.cycle.response_started:
+            self.transport.close()
+            return
+        if self._head_bytes or not self._in_head:
+            self.transport.write(_raw("408 Request Timeout", "slow", "the request took too long to arrive"))
+        self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn that, told to stop, answers what still comes on open connections before it closes them.
+
+    A connection that is kept for more requests may have one on its way when it is closed: that request is
+    lost. So at first every answer says `Connection: close`, readiness is withdrawn, and requests are taken as
+    before; sockets are closed once nothing came for `QUIET_S`, or the drain time is over.
+    """
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def main_loop(self) -> None:
+        """Serve until a signal, then drain."""
+        self._on_hangup()
+        while not (self.should_exit or self._service.fault):
+            await self.on_tick(0)
+            await asyncio.sleep(0.1)
+        self._service.draining = True
+        self._service.log.line("draining")
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._service.options.drain_s
+        seen, quiet_since = self.server_state.total_requests, loop.time()
+        while loop.time() < end and not self.force_exit and self._service.fault is None:
+            await asyncio.sleep(0.05)
+            busy = len(self.server_state.tasks) > 0
+            if busy or self.server_state.total_requests != seen:
+                seen, quiet_since = self.server_state.total_requests, loop.time()
+            if loop.time() - quiet_since >= QUIET_S:
+                break
+
+    def _on_hangup(self) -> None:
+        """SIGHUP looks for new versions now."""
+        loop, service = asyncio.get_running_loop(), self._service
+        if hasattr(signal, "SIGHUP"):
+            loop.add_signal_handler(signal.SIGHUP, lambda: service._spawn(service.refresh()))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop; a second interrupt stops at once. It is not raised again: a clean stop exits with 0."""
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+
+def build_service(
+    places: Sequence[str],
+    options: ServeOptions,
+    *,
+    tokens: Tokens | None = None,
+    rate: float = 0.0,
+    log: Log | None = None,
+    watchers: Sequence[object] = (),
+) -> Service:
+    """A service with metrics and whatever else watches it, not yet loaded.
+
+    Args:
+        places: packages, folders of packages, `name=package`.
+        options: limits and deadlines.
+        tokens: who may ask.
+        rate: requests a second for each token, or each address where there are no tokens; 0 for no limit.
+        log: where lines go.
+        watchers: more observers (`observing.Observer`), any of its methods.
+    """
+    from sightline.monitor.metrics import Metrics
+
+    metrics = Metrics()
+    observer = Observers([metrics, *watchers])
+    return Service(
+        Models(places, options, observer),
+        options,
+        tokens=tokens or Tokens({}),
+        rates=Rates(rate),
+        observer=observer,
+        log=log or Log(),
+        exposition=metrics.exposition,
+    )
+
+
+def serve(service: Service, address: Address) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        UsageError: the address is taken or not of this machine, or TLS files cannot be read.
+        SightlineError: a package that cannot be loaded.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)  # each worker decodes and places on its own core
+    cv2.utils.logging.setLogLevel(0)  # strangers' damaged files are refused, not printed
+    sys.setswitchinterval(0.001)  # the event loop answers while workers assemble
+    listening = _listen(address)
+    limits = service.options.limits
+    protocol = type("LimitedConnection", (Connection,), {"limits": limits})
+    config = uvicorn.Config(
+        service, lifespan="on", log_config=None, access_log=False, http=protocol, ws="websockets-sansio",
+        loop="uvloop" if sys.platform != "win32" else "asyncio", server_header=False, backlog=BACKLOG,
+        timeout_keep_alive=30, ws_max_size=limits.body_bytes, ws_per_message_deflate=False, ws_max_queue=4,
+        timeout_graceful_shutdown=int(service.options.drain_s) + 1,
+        ssl_certfile=address.certificate, ssl_keyfile=address.key,
+    )  # fmt: skip
+    try:
+        config.load()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"TLS files cannot be read ({error})", where=address.certificate) from error
+    host, port = listening.getsockname()[:2]
+    scheme = "https" if address.certificate else "http"
+    service.log.line("listening", address=f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+    Server(config, service).run(sockets=[listening])
+    if service.fault is not None:
+        raise service.fault
+
+
+def _listen(address: Address) -> socket.socket:
+    """A bound socket, so that a taken port is told before anything is loaded."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((address.host, address.port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise UsageError(
+            f"cannot listen ({error})", where=f"{address.host}:{address.port}", remedy="choose another --port"
+        ) from error
+    listening.setblocking(False)
+    return listening
