@@ -85,4 +85,4 @@ def test_a_stream_of_a_model_that_reads_clips_remembers_its_frames() -> None:
     stream = Stream(gather)
     for value in range(5):
         stream.push({"clip": np.full((4, 4, 3), value, np.uint8)})
-    assert gather.element["clip"][:, 0, 0, 0].tolist() == [2, 3, 4]
+    assert [frame[0, 0, 0] for frame in gather.element["clip"]] == [2, 3, 4]

@@ -61,6 +61,7 @@ class Ticket:
         "_timer",
         "abandoned",
         "born",
+        "deadline_s",
         "future",
         "loop",
         "placed",
@@ -73,14 +74,15 @@ class Ticket:
         self.work, self.loop = work, loop
         self.future: asyncio.Future[Any] = loop.create_future()
         self.born = self.since = time.perf_counter()
+        self.deadline_s = deadline_s
         self.placed: dict[str, Array] = {}
         self.seconds: dict[str, float] = {}
         self.abandoned = False
-        self._timer = loop.call_later(deadline_s, self._expire, deadline_s)
+        self._timer = loop.call_later(deadline_s, self._expire)
 
-    def _expire(self, deadline_s: float) -> None:
+    def _expire(self) -> None:
         self.abandoned = True
-        self._set(None, deadline_refusal(deadline_s))
+        self._set(None, deadline_refusal(self.deadline_s))
 
     def abandon(self) -> None:
         """Nobody waits any more (the client went away)."""
@@ -104,8 +106,9 @@ class Ticket:
         self._timer.cancel()
         if self.future.done():
             return
-        if error is not None:
-            self.future.set_exception(error)
+        late = time.perf_counter() - self.born > self.deadline_s  # the loop may have been busy
+        if error is not None or late:
+            self.future.set_exception(error or deadline_refusal(self.deadline_s))
         else:
             self.future.set_result(value)
 

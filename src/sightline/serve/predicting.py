@@ -62,13 +62,14 @@ def elements_of(head: Head, data: bytes, inputs: Inputs, limits: Limits) -> tupl
     Raises:
         Refused: 400, 413, 415 or 422, as `pictures.check_picture`.
     """
+    check_served(inputs)
     if head.kind == MULTIPART:
         elements, single = _from_parts(_parts(head, data, limits), inputs, limits), False
     elif head.kind == JSON:
         elements, single = _from_json(parse_json(data), inputs, limits)
     else:
         check_picture(data, limits, declared=head.kind)
-        elements, single = [_alone(data, inputs)], True
+        elements, single = [single_input(data, inputs)], True
     if not elements:
         raise Refused(422, "bad_input", "the body holds no picture")
     if len(elements) > limits.pictures:
@@ -76,7 +77,17 @@ def elements_of(head: Head, data: bytes, inputs: Inputs, limits: Limits) -> tupl
     return elements, single
 
 
-def _alone(data: bytes, inputs: Inputs) -> Files:
+def check_served(inputs: Inputs) -> None:
+    """Refuse a model that reads its own past: a request has none."""
+    if any(spec.pixels == "track" for spec in inputs.values()):
+        raise Refused(
+            422,
+            "bad_input",
+            "the model reads a track of earlier answers; send tensors, or run `sightline watch`",
+        )
+
+
+def single_input(data: bytes, inputs: Inputs) -> Files:
     """A picture for a model that reads one; another must be told which input it is."""
     (name, spec), *others = inputs.items()
     if others or spec.frames > 1:
@@ -95,7 +106,7 @@ def _from_parts(parts: Sequence[tuple[str, str, bytes]], inputs: Inputs, limits:
         check_picture(data, limits, declared=kind, where=f"picture {index}")
     needs_names = len(inputs) > 1 or next(iter(inputs.values())).frames > 1
     if not needs_names:
-        return [_alone(data, inputs) for _, _, data in parts]
+        return [single_input(data, inputs) for _, _, data in parts]
     return [_named({name: [d for n, _, d in parts if n == name] for name, _, _ in parts}, inputs)]
 
 
@@ -129,7 +140,7 @@ def _from_json(value: Any, inputs: Inputs, limits: Limits) -> tuple[list[Files],
 
 def _element(row: Any, where: str, inputs: Inputs, limits: Limits) -> Files:
     if not isinstance(row, dict):
-        return _alone(_base64(row, where, limits), inputs)
+        return single_input(_base64(row, where, limits), inputs)
     named: dict[str, list[bytes]] = {}
     for name, value in row.items():
         frames = value if isinstance(value, list) else [value]

@@ -230,6 +230,23 @@ INFER: Plain = {
         }
     },
 }
+TASKS: Plain = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["tasks"],
+                    "properties": {
+                        "tasks": {"type": "array", "items": {"type": "object"}},
+                        "label_config": {"type": "string"},
+                    },
+                }
+            }
+        },
+    }
+}
 METRICS: Plain = {
     "responses": {
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},

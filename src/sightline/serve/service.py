@@ -170,8 +170,9 @@ class Service:
         began = time.perf_counter()
         try:
             call.owner = "" if head.path in OPEN else self.admit(head)
-            if head.method == "POST" and head.path.startswith(PREDICT):
-                await call.give(200, *await self.predict(call, head.path[len(PREDICT) :]))
+            name = head.path[len(PREDICT) :]
+            if head.method == "POST" and head.path.startswith(PREDICT) and "/" not in name:
+                await call.give(200, *await self.predict(call, name))
             else:
                 scope[CALL] = call
                 await self.api()(scope, receive, call.send)

@@ -17,7 +17,7 @@ from sightline.serve.engine import Engine
 from sightline.serve.observing import Observer
 from sightline.serve.options import Limits
 from sightline.serve.pictures import check_picture, decode
-from sightline.serve.predicting import wish_of
+from sightline.serve.predicting import check_served, wish_of
 from sightline.serve.refusals import Refused
 from sightline.serve.service import to_json
 from sightline.serve.work import Files, PictureWork, Wish
@@ -118,6 +118,7 @@ async def converse(service: Service, head: Head, receive: Receive, send: Send) -
             raise Refused(404, "unknown_path", "frames go to /ws/MODEL")
         served = service.models.get(name)
         model = served.name
+        check_served(served.engine.signature.inputs)
         if len(served.engine.signature.inputs) > 1:
             raise Refused(422, "bad_input", "the model reads several inputs at once")
         wish = wish_of(head, top=service.options.top)
