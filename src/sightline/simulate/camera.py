@@ -64,7 +64,7 @@ class View:
 # Broadcast: the picture of the rallies that simulate's tracks are compared with. Club: a camera on the
 # hall's gallery. Stand: on a tripod close behind the court, with the near player cut by the picture's edge.
 VIEWS = {
-    "broadcast": View((13.5, 17.0), (5.2, 7.0), (1.55, 1.85), (0.90, 0.97)),
+    "broadcast": View((14.0, 18.0), (6.8, 9.0), (1.6, 1.85), (0.91, 0.98)),
     "club": View((7.5, 10.5), (3.6, 5.4), (1.02, 1.25), (0.86, 0.98)),
     "stand": View((4.2, 6.0), (2.8, 4.6), (0.9, 1.1), (1.1, 1.4)),
 }

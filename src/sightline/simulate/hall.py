@@ -148,17 +148,39 @@ def _reflections(rng: np.random.Generator, picture: U8, camera: Camera) -> None:
 
 
 def _furniture(rng: np.random.Generator, picture: U8, camera: Camera) -> None:
-    """An umpire's chair and people who sit beside the court: shapes with white among them."""
-    for _ in range(int(rng.integers(0, 5))):
+    """People who sit on chairs beside the court, one of them high up perhaps; some wear white."""
+    for number in range(int(rng.integers(0, 5))):
         x, y = float(rng.choice([-1, 1]) * rng.uniform(3.9, 6.5)), float(rng.uniform(1.0, 15.0))
-        tall = rng.uniform(1.0, 2.2)
+        seat = 1.6 if number == 0 and rng.random() < 0.5 else 0.45
+        if seat > 1:
+            x, y = float(np.sign(x)) * 3.9, NET_Y
+        inward = -float(np.sign(x))
         shirt = (235, 235, 235) if rng.random() < 0.3 else tint(rng, 15, 200)
-        bar(picture, camera, np.array([x, y, 0.0]), np.array([x, y, tall * 0.55]), 0.5, tint(rng, 10, 120))
-        bar(picture, camera, np.array([x, y, tall * 0.55]), np.array([x, y, tall]), 0.4, shirt)
-        head, depth = camera.project(np.array([x, y, tall + 0.2]))
-        radius = camera.pixels(0.11, float(depth[0]))
+        wood, trousers, skin = tint(rng, 10, 120), tint(rng, 10, 90), (196, 150, 122)
+        chair, knee = np.array([x, y, seat]), np.array([x + 0.42 * inward, y - 0.05, seat + 0.03])
+        for side in (-0.2, 0.2):
+            for leg in (chair, knee):
+                foot = np.array([leg[0], leg[1] + side, 0.0])
+                bar(picture, camera, foot, foot + np.array([0, 0, seat]), 0.04, wood)
+        bar(
+            picture,
+            camera,
+            chair - (0.1 * inward, 0, 0),
+            chair + np.array([-0.1 * inward, 0, 0.6]),
+            0.12,
+            wood,
+        )
+        neck = chair + np.array([0.05 * inward, 0.0, 0.55])
+        bar(picture, camera, knee, knee + np.array([0.05 * inward, 0, -0.42]), 0.12, trousers)
+        bar(picture, camera, chair + np.array([0, 0, 0.08]), knee, 0.16, trousers)
+        bar(picture, camera, chair + np.array([0, 0, 0.1]), neck, 0.34, shirt)
+        bar(picture, camera, neck, knee + np.array([0, 0, 0.08]), 0.07, skin)
+        head, depth = camera.project(neck + np.array([0.02 * inward, 0, 0.24]))
+        radius = round(camera.pixels(0.105, float(depth[0])) * (1 << SHIFT))
         centre = np.rint((head[0] - 0.5) * (1 << SHIFT)).astype(int).tolist()
-        cv2.circle(picture, centre, round(radius * (1 << SHIFT)), (196, 150, 122), -1, cv2.LINE_AA, SHIFT)
+        cv2.circle(picture, centre, radius, skin, -1, cv2.LINE_AA, SHIFT)
+        centre[1] -= radius // 3
+        cv2.circle(picture, centre, round(radius * 0.9), tint(rng, 10, 80), -1, cv2.LINE_AA, SHIFT)
 
 
 def _cast(rng: np.random.Generator, picture: U8) -> U8:

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sightline.core.errors import ContractError
 from sightline.core.files import write_json, write_text
 from sightline.core.media import write_picture
-from sightline.simulate.films import film
+from sightline.simulate.films import Film, film
 from sightline.simulate.rallies import RallyFrame, simulate_rally
+from sightline.simulate.replay import draw_track, read_tracks, replay_rally
 from sightline.simulate.scenes import THINGS, write_scenes
 
 CLASS = "shuttle"
 EXPORT = "label_studio_export.json"
 TRACK_HEADER = "Frame,Visibility,X,Y,Speed,Blur"
 LARGE = 960
+WATCH_BITRATE = 10_000_000
+LEAST_HIDDEN = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class WatchClip:
+    """A film with its labels: how many frames, the share that shows no shuttle, and bits a second."""
+
+    path: Path
+    labels: Path
+    frames: int
+    hidden: float
+    bitrate: float
+
+    def check(self, wanted: int) -> None:
+        """Raise ContractError where the bit rate or the share of invisible frames is not as it should be."""
+        if not 0.8 * wanted <= self.bitrate <= 1.2 * wanted:
+            rates = f"{self.bitrate / 1e6:.1f} Mbit/s, wanted {wanted / 1e6:.1f} within a fifth"
+            raise ContractError(f"holds {rates}", where=self.path, remedy="write more frames")
+        if self.hidden < LEAST_HIDDEN:
+            share = f"{self.hidden:.1%} of its frames show no shuttle, {LEAST_HIDDEN:.0%} must not"
+            raise ContractError(share, where=self.path, remedy="take another seed, or more frames")
 
 
 def write_rallies(
@@ -97,6 +124,7 @@ def write_videos(
     size_wh: tuple[int, int] = (1920, 1080),
     fps: int = 60,
     seed: int = 0,
+    replay: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
     """Write rallies as H.264 MP4s, each in a hall of its own, with a ball-track CSV beside each.
@@ -112,21 +140,81 @@ def write_videos(
         size_wh: width and height; below 960 wide the shuttle is drawn larger and the camera is nearer.
         fps: frames a second.
         seed: of the first rally.
+        replay: a folder of real tracks for the shuttle to follow (`simulate.replay`), instead of simulated
+            flight.
         progress: called with 1 after each rally.
+
+    Raises:
+        FormatError: `replay` holds no track.
     """
+    tracks = read_tracks(replay) if replay else []
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(seed, seed + rallies):
         name = f"rally{number:06d}"
-        shots = simulate_rally(number, frames=frames, fps=fps, size_wh=size_wh, **small(size_wh))
-        rows = []
+        if tracks:
+            track = draw_track(np.random.default_rng(number), tracks, frames / fps)
+            shots = replay_rally(track, number, frames=frames, fps=fps, size_wh=size_wh)
+        else:
+            shots = simulate_rally(number, frames=frames, fps=fps, size_wh=size_wh, **small(size_wh))
         with film(folder / f"{name}.mp4", size_wh, fps, crf=18 + number % 8) as out:
-            for index, shot in enumerate(shots):
-                out.add(shot.pixels)
-                rows.append(track_row(index, shot))
-        write_text(folder / f"{name}_ball.csv", "\n".join([TRACK_HEADER, *rows]) + "\n")
+            write_text(folder / f"{name}_ball.csv", _filmed(out, shots)[0])
         if progress:
             progress(1)
     return folder
+
+
+def _filmed(out: Film, shots: Iterable[RallyFrame]) -> tuple[str, int]:
+    """Film all shots; gives the text of their track and how many show nothing."""
+    rows, hidden = [TRACK_HEADER], 0
+    for index, shot in enumerate(shots):
+        out.add(shot.pixels)
+        rows.append(track_row(index, shot))
+        hidden += not shot.visible
+    return "\n".join(rows) + "\n", hidden
+
+
+def write_watch_clip(
+    path: Path,
+    *,
+    replay: Path,
+    frames: int = 3000,
+    seed: int = 0,
+    size_wh: tuple[int, int] = (1920, 1080),
+    fps: int = 60,
+    bitrate: int = WATCH_BITRATE,
+) -> WatchClip:
+    """Write the film that `benchmarks/watch.py` measures on: real tracks, at a bit rate held by x264.
+
+    The track is `NAME_ball.csv` beside it. Tracks are drawn until `LEAST_HIDDEN` of their frames and a
+    little more show no shuttle.
+
+    Args:
+        path: of the MP4.
+        replay: folder of real tracks (`simulate.replay.read_tracks`).
+        frames: how many.
+        seed: order of the tracks, hall and players.
+        size_wh: width and height.
+        fps: frames a second.
+        bitrate: bits a second.
+
+    Raises:
+        FormatError: `replay` holds no track.
+        ContractError: the film's bit rate is off by more than a fifth, or fewer than 15% of its frames show
+            no shuttle. The film is kept.
+    """
+    tracks, rng = read_tracks(replay), np.random.default_rng(seed)
+    for _ in range(200):
+        track = draw_track(rng, tracks, frames / fps)
+        if LEAST_HIDDEN + 0.005 <= 1 - track.visible.mean() <= 0.3:
+            break
+    with film(path, size_wh, fps, bitrate=bitrate) as out:
+        shots = replay_rally(track, seed, frames=frames, fps=fps, size_wh=size_wh)
+        text, hidden = _filmed(out, shots)
+    labels = path.with_name(f"{path.stem}_ball.csv")
+    write_text(labels, text)
+    clip = WatchClip(path, labels, frames, hidden / frames, path.stat().st_size * 8 * fps / frames)
+    clip.check(bitrate)
+    return clip
 
 
 def track_row(index: int, shot: RallyFrame) -> str:

@@ -20,6 +20,7 @@ from sightline.simulate.shuttle import Feathers, Trace, copies, draw_feathers, d
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
+MOST_LEAD_S = 9.0
 FLIP_S, FLIP_HZ = 0.035, 18.0
 
 
@@ -70,7 +71,7 @@ def simulate_rally(
     """
     rng = np.random.default_rng(seed)
     stage = Stage(rng, frames, fps, size_wh, shutter, head_scale, view)
-    lead = float(rng.uniform(0, 9))
+    lead = float(rng.uniform(0, MOST_LEAD_S))
     play = rally(rng, lead + frames / fps + 0.2)
     yield from perform(rng, stage, play, frames, lead)
 
@@ -100,14 +101,17 @@ class Stage:
 
 
 def perform(
-    rng: np.random.Generator, stage: Stage, play: Play, frames: int, lead: float
+    rng: np.random.Generator, stage: Stage, play: Play, frames: int, lead: float, *, in_front: bool = False
 ) -> Iterator[RallyFrame]:
-    """Film `frames` frames of a play from `lead` seconds on."""
+    """Film `frames` frames of a play from `lead` seconds on.
+
+    With `in_front` no player is drawn over the shuttle, wherever they stand.
+    """
     cast = Cast(rng, play, stage.hall.light)
     axes = _attitudes(rng, play)
     grain = np.random.default_rng(int(rng.integers(1 << 62)))
     for index in range(frames):
-        yield _film(grain, stage, play, axes, cast, index, lead)
+        yield _film(grain, stage, play, axes, cast, index, lead, in_front)
 
 
 def _attitudes(rng: np.random.Generator, play: Play) -> F64:
@@ -115,7 +119,7 @@ def _attitudes(rng: np.random.Generator, play: Play) -> F64:
 
     It flips within a few hundredths of a second (Cohen et al. 2015). Held or lying, it points anywhere.
     """
-    path = np.nan_to_num(play.path)
+    path = _filled(play.path)
     speed = np.gradient(path, STEP_S, axis=0)
     size = np.linalg.norm(speed, axis=1, keepdims=True)
     still = rng.normal(0, 1, 3) * (1, 1, 0.3)
@@ -134,8 +138,24 @@ def _attitudes(rng: np.random.Generator, play: Play) -> F64:
     return np.asarray(axes)
 
 
+def _filled(path: F64) -> F64:
+    """The path with a straight line across what is missing."""
+    known = np.flatnonzero(np.isfinite(path[:, 0]))
+    if not len(known):
+        return np.zeros_like(path)
+    count = np.arange(len(path))
+    return np.column_stack([np.interp(count, known, path[known, i]) for i in range(3)])
+
+
 def _film(
-    rng: np.random.Generator, stage: Stage, play: Play, axes: F64, cast: Cast, index: int, lead: float
+    rng: np.random.Generator,
+    stage: Stage,
+    play: Play,
+    axes: F64,
+    cast: Cast,
+    index: int,
+    lead: float,
+    in_front: bool,
 ) -> RallyFrame:
     """One exposure: what stands in the hall is drawn from back to front, then shaken, lit and grained."""
     begin = lead + index / stage.fps
@@ -150,7 +170,8 @@ def _film(
     poses = [track.pose(begin + opened / 2) for track in cast.tracks]
     layers = [(poses[0].feet[1], "far"), (NET_Y, "net"), (poses[1].feet[1], "near")]
     if not gone:
-        layers.append((float(where[1, 1]), "shuttle"))
+        feet = poses[1].feet[1] - 0.01 if in_front and where[1, 1] < NET_Y else np.inf
+        layers.append((min(float(where[1, 1]), feet), "shuttle"))
     for _, layer in sorted(layers, reverse=True):
         if layer == "shuttle":
             times = begin + opened * (np.arange(copies(blur)) + 0.5) / copies(blur)

@@ -190,5 +190,5 @@ def _mottled(rng: np.random.Generator, picture: U8, strength: float) -> U8:
     high, wide = picture.shape[:2]
     slow = cv2.resize(rng.standard_normal((7, 9), np.float32), (wide, high), interpolation=cv2.INTER_CUBIC)
     fine = cv2.resize(rng.standard_normal((high // 6, wide // 6), np.float32), (wide, high))
-    gain = 1 + strength / 100 * (1.2 * slow + 0.5 * fine)
-    return np.asarray(np.clip(picture * gain[..., None], 0, 255), dtype=np.uint8)
+    gain = np.clip(128 + 1.28 * strength * (1.2 * slow + 0.5 * fine), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.multiply(picture, cv2.merge([gain, gain, gain]), scale=1 / 128), dtype=np.uint8)
