@@ -55,7 +55,8 @@ def draw(real: Motion, played: Motion, out: Path) -> None:
                 color=colour,
                 label=label,
             )
-        axis.set_xscale("log")
+        if name != "gap":
+            axis.set_xscale("log")
         axis.set_title(TITLES[name], fontsize=10)
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("share below")
@@ -86,9 +87,8 @@ def main() -> int:
             print(f"  {label:10}{cells}   ({len(values)} samples)")
     print(f"hidden: real {real.hidden:.3f}, simulated {played.hidden:.3f} (without what players hide)")
     for label, source in (("real", real), ("simulated", played)):
-        print(
-            f"  {label}: {np.mean(source.gap <= LONG_GAP):.0%} of {len(source.gap)} gaps are {LONG_GAP} frames or less"
-        )
+        short = np.mean(source.gap <= LONG_GAP)
+        print(f"  {label}: {short:.0%} of {len(source.gap)} gaps are {LONG_GAP} frames or less")
     if arguments.figure:
         draw(real, played, arguments.figure)
     words = ", ".join(f"{name} {apart[name]:.3f} (bar {bar})" for name, bar in BARS.items())

@@ -138,10 +138,12 @@ class Painter:
         hand = shoulder + away / far * float(np.clip(far - RACKET_M, 0.12, 0.66))
         bend = float(np.sqrt(max(0.0, 0.34**2 - (float(np.linalg.norm(hand - shoulder)) / 2) ** 2)))
         elbow = (shoulder + hand) / 2 + vec(0.5 * bend * across, 0.0, -0.8 * bend)
-        brush.limb(shoulder, elbow, 0.075, 0.05, self._lit(o.shirt))
-        brush.limb((shoulder + elbow) / 2, elbow, 0.05, 0.042, self._lit(o.skin))
+        brush.limb(shoulder, elbow, 0.052, 0.042, self._lit(o.skin))
+        brush.limb(shoulder, (shoulder + elbow) / 2, 0.075, 0.066, self._lit(o.shirt))
         brush.limb(elbow, hand, 0.042, 0.032, self._lit(o.skin))
-        brush.racket(hand, arm.racket, self._lit(METAL))
+        # A shuttle out of reach is missed: arm and racket are as long as they are.
+        head = shoulder + away / far * min(far, float(np.linalg.norm(hand - shoulder)) + RACKET_M)
+        brush.racket(hand, head, self._lit(METAL))
 
 
 class Brush:
@@ -215,7 +217,7 @@ class Brush:
         wide = cv2.dilate(self.paint, np.ones((3, 3), np.uint8))
         self.paint[self.mask == 0] = wide[self.mask == 0]
         shaded = cv2.multiply(self.paint, cv2.merge([fold, fold, fold]), scale=1 / 128)
-        cover = cv2.GaussianBlur(self.mask, (3, 3), 0.65)
+        cover = cv2.GaussianBlur(self.mask, (3, 3), 0.8)
         blend(patch, np.asarray(shaded, dtype=np.uint8), np.asarray(cover, dtype=np.uint8))
         return np.asarray(cover, dtype=np.uint8)
 

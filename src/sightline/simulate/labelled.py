@@ -207,7 +207,7 @@ def write_watch_clip(
         track = draw_track(rng, tracks, frames / fps)
         if LEAST_HIDDEN + 0.005 <= 1 - track.visible.mean() <= 0.3:
             break
-    with film(path, size_wh, fps, bitrate=bitrate) as out:
+    with film(path, size_wh, fps, bitrate=bitrate, preset="superfast") as out:
         shots = replay_rally(track, seed, frames=frames, fps=fps, size_wh=size_wh)
         text, hidden = _filmed(out, shots)
     labels = path.with_name(f"{path.stem}_ball.csv")

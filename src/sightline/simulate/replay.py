@@ -152,7 +152,8 @@ def replay_rally(
 
 def lift(track: RealTrack, camera: Camera, fps: float) -> Play:
     """The track in space, `LEAD_S` later, as this camera would see it; there at each visible frame."""
-    times: F64 = np.arange(round(((len(track) - 1) / track.fps + 2 * LEAD_S) / STEP_S) + 1) * STEP_S - LEAD_S
+    seconds = (len(track) - 1) / track.fps + 2 * LEAD_S
+    times = np.asarray(np.arange(round(seconds / STEP_S) + 1) * STEP_S - LEAD_S, dtype=np.float64)
     pixels, seen = sample(track, times, fps)
     pixels = pixels * camera.size_wh
     breaks = strokes_of(track)
