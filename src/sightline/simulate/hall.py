@@ -53,17 +53,20 @@ class Hall:
     light: float
 
 
-def draw_hall(rng: np.random.Generator, camera: Camera) -> Hall:
-    """A hall at random: floor, surround, walls, seats and banners, lamps and reflections, a colour cast."""
+def draw_hall(rng: np.random.Generator, camera: Camera, crowd: float = 1.0) -> Hall:
+    """A hall at random: floor, surround, walls, seats and banners, lamps and reflections, a colour cast.
+
+    `crowd`, 0 to 1, is how much there is of what misleads: people, words, specks, things on the floor.
+    """
     mat = np.array(FLOORS[rng.integers(len(FLOORS))]) + rng.integers(-14, 14, 3)
     dark = rng.uniform(0.35, 1.0) if rng.random() < 0.7 else 0.12
     surround = mat * rng.uniform(0.5, 1.0) if rng.random() < 0.6 else np.array(tint(rng, 20, 170))
     wall = np.array(tint(rng, 30, 150)) * dark
     picture = np.full((camera.size_wh[1], camera.size_wh[0], 3), np.clip(wall * 0.6, 0, 255), np.uint8)
-    _behind(rng, picture, camera, _colour(wall), dark)
-    _ground(picture, camera, surfaces.floor(rng, _colour(mat), _colour(surround)))
+    _behind(rng, picture, camera, _colour(wall), dark, crowd)
+    _ground(picture, camera, surfaces.floor(rng, _colour(mat), _colour(surround), crowd))
     _reflections(rng, picture, camera)
-    _furniture(rng, picture, camera)
+    _furniture(rng, picture, camera, crowd)
     picture = _cast(rng, picture)
     blurred = cv2.GaussianBlur(picture, (0, 0), max(0.35, 0.6 * camera.size_wh[0] / 1920))
     return Hall(np.asarray(blurred, dtype=np.uint8), _net(rng, camera), float(rng.uniform(0.7, 1.1)))
@@ -101,15 +104,17 @@ def _ground(picture: U8, camera: Camera, flat: U8) -> None:
     _paste(picture, *_seen(np.asarray(soft, dtype=np.uint8), camera, corners))
 
 
-def _behind(rng: np.random.Generator, picture: U8, camera: Camera, paint: Colour, dark: float) -> None:
+def _behind(
+    rng: np.random.Generator, picture: U8, camera: Camera, paint: Colour, dark: float, crowd: float
+) -> None:
     """The far wall with all that hangs on it, the roof's lamps above it."""
-    flat = surfaces.wall(rng, paint)
+    flat = surfaces.wall(rng, paint, crowd)
     flat = np.asarray(flat * min(1.0, 0.45 + 0.6 * dark), dtype=np.uint8)
     (left, right), (low, high) = WALL_X, WALL_Z
     y = WALL_Y
     corners = np.array([(left, y, high), (right, y, high), (right, y, low), (left, y, low)])
     _paste(picture, *_seen(flat, camera, corners))
-    for _ in range(int(rng.integers(0, 9))):
+    for _ in range(int((0.4 + 0.6 * crowd) * rng.integers(0, 9))):
         lamp = np.array([rng.uniform(-12, 12), rng.uniform(6, 17), rng.uniform(5.0, 9.5)])
         _lamp(picture, camera, lamp, rng.uniform(0.08, 0.35))
 
@@ -147,9 +152,9 @@ def _reflections(rng: np.random.Generator, picture: U8, camera: Camera) -> None:
     picture[:] = np.clip(picture + soft[..., None], 0, 255).astype(np.uint8)
 
 
-def _furniture(rng: np.random.Generator, picture: U8, camera: Camera) -> None:
+def _furniture(rng: np.random.Generator, picture: U8, camera: Camera, crowd: float) -> None:
     """People who sit on chairs beside the court, one of them high up perhaps; some wear white."""
-    for number in range(int(rng.integers(0, 5))):
+    for number in range(int(crowd * rng.integers(0, 5))):
         x, y = float(rng.choice([-1, 1]) * rng.uniform(3.9, 6.5)), float(rng.uniform(1.0, 15.0))
         seat = 1.6 if number == 0 and rng.random() < 0.5 else 0.45
         if seat > 1:

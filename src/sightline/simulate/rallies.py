@@ -21,6 +21,7 @@ F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
 MOST_LEAD_S = 9.0
+SHORT_S, SEARCHED_S = 3.0, 5.0
 FLIP_S, FLIP_HZ = 0.035, 18.0
 
 
@@ -57,8 +58,9 @@ def simulate_rally(
     shutter: float | None = None,
     head_scale: float = 1.0,
     view: str | None = None,
+    crowd: float = 1.0,
 ) -> Iterator[RallyFrame]:
-    """Frames of one rally in a hall of its own.
+    """Frames of one rally in a hall of its own; those of less than three seconds begin with a stroke.
 
     Args:
         seed: everything is drawn from it; equal seeds give equal frames.
@@ -68,11 +70,17 @@ def simulate_rally(
         shutter: share of a frame's time that the shutter is open (motion blur); drawn if None.
         head_scale: how much larger than life the shuttle is drawn, so that small pictures hold it.
         view: where the camera stands, a name in `camera.VIEWS`; broadcast or club, drawn, if None.
+        crowd: how much there is, 0 to 1, of what misleads: people, words, specks, things on the floor.
     """
     rng = np.random.default_rng(seed)
-    stage = Stage(rng, frames, fps, size_wh, shutter, head_scale, view)
+    stage = Stage(rng, frames, fps, size_wh, shutter=shutter, head_scale=head_scale, view=view, crowd=crowd)
     lead = float(rng.uniform(0, MOST_LEAD_S))
-    play = rally(rng, lead + frames / fps + 0.2)
+    seconds = frames / fps + 0.2
+    play = rally(rng, lead + seconds + SEARCHED_S)
+    if seconds < SHORT_S:
+        # A short film of a shuttle in a hand shows nothing: it begins with the next stroke.
+        at = (s.step * STEP_S for s in play.strokes if lead <= s.step * STEP_S <= lead + SEARCHED_S)
+        lead = next(at, lead)
     yield from perform(rng, stage, play, frames, lead)
 
 
@@ -85,16 +93,18 @@ class Stage:
         frames: int,
         fps: float,
         size_wh: tuple[int, int],
-        shutter: float | None,
-        head_scale: float,
-        view: str | None,
+        *,
+        shutter: float | None = None,
+        head_scale: float = 1.0,
+        view: str | None = None,
+        crowd: float = 1.0,
     ) -> None:
         chosen = ("broadcast", "club")[int(rng.integers(2))]
         self.camera: Camera = behind_court(rng, size_wh, view or chosen)
-        self.hall: Hall = draw_hall(rng, self.camera)
+        self.hall: Hall = draw_hall(rng, self.camera, crowd)
         self.sensor: Sensor = draw_sensor(rng, size_wh, frames, fps)
         self.sway: F64 = sway(rng, frames, fps, size_wh[0])
-        self.feathers: Feathers = draw_feathers(rng)
+        self.feathers: Feathers = draw_feathers(rng, plain=crowd == 0)
         drawn = float(rng.uniform(0.12, 0.55))
         self.shutter = drawn if shutter is None else shutter
         self.scale, self.fps = head_scale, fps

@@ -143,7 +143,7 @@ def replay_rally(
     whole = int((len(track) - 1) * fps / track.fps) + 1
     count = whole if frames is None else min(frames, whole)
     rng = np.random.default_rng(seed)
-    stage = Stage(rng, count, fps, size_wh, shutter, 1.0, view)
+    stage = Stage(rng, count, fps, size_wh, shutter=shutter, view=view)
     play = lift(track, stage.camera, fps)
     # The middle of a frame's exposure is the moment of the track.
     lead = LEAD_S - stage.shutter / fps / 2

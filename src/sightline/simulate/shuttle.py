@@ -65,12 +65,18 @@ class Trace:
         return whole > 0 and share >= LEAST_SHARE and float((self.change * self._left).max()) >= LEAST_CHANGE
 
 
-def draw_feathers(rng: np.random.Generator) -> Feathers:
-    """Goose feathers as a rule, yellow or white nylon now and then; clean or used, well lit or not."""
+def draw_feathers(rng: np.random.Generator, *, plain: bool = False) -> Feathers:
+    """Goose feathers as a rule, yellow or white nylon now and then; clean or used, well lit or not.
+
+    With `plain` always clean, white and well lit.
+    """
     light = rng.uniform(0.62, 1.15)
     tint = np.array([1.0, 1.0, 0.97]) + rng.normal(0, 0.02, 3)
     if rng.random() < 0.1:
         tint = np.array([1.0, 0.96, 0.42])
+    if plain:
+        bright = np.ones(3, np.float32)
+        return Feathers(0.92 * bright, 1.1 * bright, 0.97)
     cork = np.array([1.0, 0.99, 0.95]) * rng.uniform(0.85, 1.1)
     if rng.random() < 0.1:
         cork = np.array([0.35, 0.75, 0.4])

@@ -39,8 +39,8 @@ def tint(rng: np.random.Generator, low: int, high: int) -> Colour:
     return r, g, b
 
 
-def floor(rng: np.random.Generator, mat: Colour, surround: Colour) -> U8:
-    """The floor from above, `FLOOR_SCALE` pixels a metre, far end first."""
+def floor(rng: np.random.Generator, mat: Colour, surround: Colour, crowd: float = 1.0) -> U8:
+    """The floor from above, `FLOOR_SCALE` pixels a metre, far end first; `crowd` 0..1 of what misleads."""
     high = round((FLOOR_Y[1] - FLOOR_Y[0]) * FLOOR_SCALE)
     wide = round((FLOOR_X[1] - FLOOR_X[0]) * FLOOR_SCALE)
     out = np.full((high, wide, 3), surround, np.uint8)
@@ -50,18 +50,19 @@ def floor(rng: np.random.Generator, mat: Colour, surround: Colour) -> U8:
     colour = (238, 238, 234) if rng.random() < 0.85 else (222, 200, 60)
     for (x1, y1), (x2, y2) in court_lines():
         cv2.line(out, _spot(x1, y1), _spot(x2, y2), colour, round(LINE_M * FLOOR_SCALE), cv2.LINE_AA)
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 * crowd:
         for shift in (-8.0, 8.0):
             for (x1, y1), (x2, y2) in court_lines():
                 a, b = _spot(x1 + shift, y1), _spot(x2 + shift, y2)
                 cv2.line(out, a, b, colour, round(LINE_M * FLOOR_SCALE), cv2.LINE_AA)
-    if rng.random() < 0.3:
+    if rng.random() < 0.3 * crowd:
         # Lines of other games on the same floor.
         for _ in range(int(rng.integers(2, 7))):
             a, b = _spot(*rng.uniform((-11, -6), (11, 18))), _spot(*rng.uniform((-11, -6), (11, 18)))
             end = (b[0], a[1]) if rng.random() < 0.5 else (a[0], b[1])
             cv2.line(out, a, end, tint(rng, 20, 240), 4, cv2.LINE_AA)
-    _things(rng, out)
+    if crowd > 0:
+        _things(rng, out, crowd)
     return _mottled(rng, out, 5.0)
 
 
@@ -85,14 +86,14 @@ def _planks(rng: np.random.Generator, out: U8) -> None:
         out[:, x : x + 7] = np.clip(out[:, x : x + 7] + rng.normal(0, 5), 0, 255).astype(np.uint8)
 
 
-def _things(rng: np.random.Generator, out: U8) -> None:
+def _things(rng: np.random.Generator, out: U8, crowd: float) -> None:
     """Bags, boxes and towels beside the court; spare shuttles and scraps of tape that lie about."""
-    for _ in range(int(rng.integers(0, 7))):
+    for _ in range(int(crowd * rng.integers(0, 7))):
         x = rng.choice([-1, 1]) * rng.uniform(4.3, 10)
         a = _spot(x, rng.uniform(-5, 17))
         size = rng.integers(20, 70, 2)
         cv2.rectangle(out, a, (a[0] + int(size[0]), a[1] + int(size[1])), tint(rng, 10, 230), -1)
-    for _ in range(int(rng.integers(0, 12))):
+    for _ in range(int(crowd * rng.integers(0, 12))):
         a = _spot(rng.choice([-1, 1]) * rng.uniform(3.2, 9), rng.uniform(-3, 17))
         cv2.ellipse(
             out,
@@ -107,19 +108,19 @@ def _things(rng: np.random.Generator, out: U8) -> None:
         )
 
 
-def wall(rng: np.random.Generator, paint: Colour) -> U8:
+def wall(rng: np.random.Generator, paint: Colour, crowd: float = 1.0) -> U8:
     """The far wall, `WALL_SCALE` pixels a metre, top first: paint, seats with people, banners, windows."""
     high = round((WALL_Z[1] - WALL_Z[0]) * WALL_SCALE)
     wide = round((WALL_X[1] - WALL_X[0]) * WALL_SCALE)
     out = np.full((high, wide, 3), paint, np.uint8)
     for x in range(0, wide, int(rng.integers(90, 260))):
         cv2.line(out, (x, 0), (x, high), tuple(int(v * 0.88) for v in paint), 2)
-    if rng.random() < 0.65:
+    if rng.random() < 0.65 * crowd:
         _seats(rng, out)
-    _banners(rng, out)
-    if rng.random() < 0.3:
+    _banners(rng, out, words=crowd > 0.5)
+    if rng.random() < 0.3 * crowd:
         _windows(rng, out)
-    for _ in range(int(rng.integers(0, 30))):
+    for _ in range(int(crowd * rng.integers(0, 30))):
         x, y = int(rng.integers(0, wide)), int(rng.integers(0, high))
         size = int(rng.integers(1, 5))
         cv2.circle(out, (x, y), size, (245, 245, 240), -1, cv2.LINE_AA)
@@ -148,8 +149,8 @@ def _seats(rng: np.random.Generator, out: U8) -> None:
             cv2.ellipse(out, (x + dx, y - 9 + dy), (6, 4), 0, 0, 360, tint(rng, 15, 90), -1, cv2.LINE_AA)
 
 
-def _banners(rng: np.random.Generator, out: U8) -> None:
-    """Boards with words, along the foot of the wall and above it."""
+def _banners(rng: np.random.Generator, out: U8, *, words: bool) -> None:
+    """Boards, with words if wanted, along the foot of the wall and above it."""
     high, wide = out.shape[:2]
     rows = [(high - int(0.95 * WALL_SCALE), int(0.9 * WALL_SCALE))] if rng.random() < 0.8 else []
     rows += [
@@ -163,17 +164,9 @@ def _banners(rng: np.random.Generator, out: U8) -> None:
             cv2.rectangle(out, (x, y), (x + length, y + tall), back, -1)
             ink = (245, 245, 245) if sum(back) < 380 else tint(rng, 0, 90)
             word = WORDS[int(rng.integers(len(WORDS)))]
-            size = tall / 42
-            cv2.putText(
-                out,
-                word,
-                (x + 14, y + int(tall * 0.75)),
-                FONTS[int(rng.integers(len(FONTS)))],
-                size,
-                ink,
-                3,
-                cv2.LINE_AA,
-            )
+            size, font = tall / 42, FONTS[int(rng.integers(len(FONTS)))]
+            if words:
+                cv2.putText(out, word, (x + 14, y + int(tall * 0.75)), font, size, ink, 3, cv2.LINE_AA)
             x += length + (0 if rng.random() < 0.7 else int(rng.integers(40, 300)))
 
 
