@@ -17,8 +17,14 @@ CLASSES = ("apple", "pear", "plum")
 class TinyModel(Model):
     """Normalise, two strided convolutions, and a head for one task."""
 
-    def __init__(self, task: Task = "classify", spec: InputSpec = SPEC, seed: int = 0) -> None:
-        super().__init__(Signature((task,), CLASSES, {"image": spec}, {"detect": 0.05}))
+    def __init__(
+        self,
+        task: Task = "classify",
+        spec: InputSpec = SPEC,
+        seed: int = 0,
+        classes: tuple[str, ...] = CLASSES,
+    ) -> None:
+        super().__init__(Signature((task,), classes, {"image": spec}, {"detect": 0.05}))
         torch.manual_seed(seed)
         self.task = task
         self.stem = nn.Sequential(
@@ -69,11 +75,14 @@ class TinyModel(Model):
 
     def _locate(self, grid: Tensor) -> Tensors:
         height, width = grid.shape[-2:]
-        p = grid[:, :3].flatten(2).softmax(-1)
+        p = grid[:, : len(self.signature.classes)].flatten(2).softmax(-1)
         ys = ((torch.arange(height) + 0.5) * 8)[:, None].expand(height, width).reshape(-1)
         xs = ((torch.arange(width) + 0.5) * 8)[None].expand(height, width).reshape(-1)
         points = p @ torch.stack([xs, ys], -1)
-        return {"locate.points": points, "locate.visible": grid[:, 3:6].mean((2, 3)).sigmoid()}
+        return {
+            "locate.points": points,
+            "locate.visible": grid[:, 3 : 3 + len(self.signature.classes)].mean((2, 3)).sigmoid(),
+        }
 
     def losses(self, batch: Batch) -> Tensors:
         raw = self.raw(batch.inputs)

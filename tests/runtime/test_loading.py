@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from export.tiny_models import TinyModel
 from sightline.core.errors import PackageError, UsageError
+from sightline.core.manifest import Manifest
 from sightline.core.onnx_file import append_metadata, split_metadata
+from sightline.core.predictor import Predictor
 from sightline.core.results import same
-from sightline.runtime.loading import load, read_manifest
+from sightline.core.specs import InputSpec
+from sightline.export.writing import package_model
+from sightline.runtime.coarse_to_fine import CoarseToFine
+from sightline.runtime.following import Track
+from sightline.runtime.loading import load, load_stage, read_manifest
 
 PICTURE = {"image": np.random.default_rng(0).integers(0, 256, (40, 70, 3)).astype(np.uint8)}
 
@@ -174,3 +182,48 @@ def test_loading_and_predicting_never_imports_torch(package: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def two_stages(folder: Path, pipeline: dict[str, Any]) -> Path:
+    """A package of two tiny locators, one of whole frames and one of windows, beside their manifest."""
+    specs = {"coarse": InputSpec((64, 48), frames=1), "fine": InputSpec((64, 48), fit="native")}
+    stages = {}
+    for name, spec in specs.items():
+        single = package_model(TinyModel("locate", spec, classes=("head",)).eval(), folder.parent / name)
+        shutil.copy(single / "model.onnx", folder / f"{name}.onnx")
+        stages[name] = replace(read_manifest(single).stages["model"], file=f"{name}.onnx")
+    Manifest("two", "1", stages, pipeline=pipeline).write(folder)
+    return folder
+
+
+@pytest.mark.parametrize("runtime", [None, "onnx"])
+def test_a_package_of_two_stages_loads_as_one_predictor(tmp_path: Path, runtime: str | None) -> None:
+    folder = tmp_path / "package"
+    folder.mkdir()
+    how = {"kind": "coarse-to-fine", "coarse": "coarse", "fine": "fine", "settings": {"lag": 1}}
+    loaded = load(two_stages(folder, how), threads=1, runtime=runtime)
+    assert isinstance(loaded, CoarseToFine)
+    assert loaded.mode == Track(lag=1)
+    clip = {"clip": PICTURE["image"]}
+    alone = loaded.predict([clip])[0]["locate"]
+    with loaded.with_mode("each").open_stream() as stream:
+        assert same(stream.push(clip)["locate"], alone)
+    coarse = load(folder, stage="coarse", runtime=runtime, threads=1)
+    assert isinstance(coarse, Predictor)
+    with pytest.raises(UsageError, match="coarse, fine"):
+        load_stage(folder)
+
+
+def test_a_pipeline_of_a_stage_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "package"
+    folder.mkdir()
+    how = {"kind": "coarse-to-fine", "coarse": "coarse", "fine": ["fine", "finer"]}
+    with pytest.raises(PackageError, match="'finer'"):
+        load(two_stages(folder, how))
+
+
+def test_stages_that_nothing_joins_must_be_named(tmp_path: Path) -> None:
+    folder = tmp_path / "package"
+    folder.mkdir()
+    with pytest.raises(UsageError, match="name one"):
+        load(two_stages(folder, {}))

@@ -46,14 +46,14 @@ def command(
     A file that cannot be read is named with its reason, the others go on, and the exit code is 1 in the end.
     """
     from sightline.core.errors import UsageError
-    from sightline.runtime.loading import load
+    from sightline.runtime.loading import load_stage
     from sightline.video.prediction import open_sinks, predict
     from sightline.video.sinks import JsonLinesTo
     from sightline.video.sources import find_sources
 
     sources = find_sources(inputs)
     alone = len(sources) == 1 and sources[0].length == 1
-    predictor = load(
+    predictor = load_stage(
         package, threads, "latency" if alone else "throughput", runtime=runtime, arithmetic=arithmetic
     )
     if threshold is not None:

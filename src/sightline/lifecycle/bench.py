@@ -20,7 +20,7 @@ from sightline.core.assemble import assemble
 from sightline.core.errors import MediaError, PackageError, UsageError
 from sightline.core.manifest import stage_file
 from sightline.core.predictor import Predictor
-from sightline.runtime.loading import load, read_manifest
+from sightline.runtime.loading import load_stage, read_manifest
 from sightline.runtime.options import Arithmetic, cores
 from sightline.video.sources import Fault, find_sources
 
@@ -104,7 +104,7 @@ def bench(
     """
     inputs = [source] if isinstance(source, (str, Path)) else source
     chosen = setting or Setting()
-    signature = load(package, 1, runtime=chosen.runtime).signature
+    signature = load_stage(package, 1, runtime=chosen.runtime).signature
     ((name, spec),) = _single(signature.inputs)
     sources = find_sources(inputs, threads=1)
 
@@ -124,7 +124,7 @@ def bench_records(
     from sightline.data.samples import read_inputs, samples
 
     chosen = setting or Setting()
-    inputs = load(package, 1, runtime=chosen.runtime).signature.inputs
+    inputs = load_stage(package, 1, runtime=chosen.runtime).signature.inputs
     views = samples(dataset, ids, inputs)
 
     def elements() -> Iterator[Element]:
@@ -135,7 +135,7 @@ def bench_records(
 
 
 def _bench(package: Path, elements: Elements, setting: Setting) -> dict[str, float]:
-    predictor = load(
+    predictor = load_stage(
         package, setting.workers, runtime=setting.runtime, arithmetic=setting.arithmetic, batch=1
     )
     total, network = _latency(predictor, elements, setting.frames)
@@ -197,7 +197,7 @@ def _again(elements: Elements) -> Iterator[Element]:
 
 def _alone(package: Path, elements: Elements, setting: Setting) -> dict[str, float]:
     """Core-milliseconds a frame of decoding, placing and the network, each on one thread, and their limit."""
-    predictor = load(
+    predictor = load_stage(
         package, 1, "throughput", runtime=setting.runtime, arithmetic=setting.arithmetic, batch=1
     )
     times: dict[str, list[float]] = {"decode": [], "place": [], "network": []}

@@ -99,14 +99,14 @@ def demo(
 
 def _draw_unseen(out: Path, places: Places) -> Path:
     """Film a rally that no part of the split holds, and draw on it what the package finds."""
-    from sightline.runtime.loading import load
+    from sightline.runtime.loading import load_stage
     from sightline.simulate.labelled import write_film
     from sightline.video.prediction import open_sinks, predict
     from sightline.video.sources import find_sources
 
     film = write_film(out / "unseen.mp4", UNSEEN_SEED, frames=UNSEEN_FRAMES, size_wh=SIZE_WH)
     drawn = out / "unseen_annotated.mp4"
-    predictor = load(places.package, mode="throughput")
+    predictor = load_stage(places.package, mode="throughput")
     sources = find_sources([film])
     sinks = open_sinks(sources, predictor.signature.classes, out / "unseen.csv", drawn)
     predict(predictor, sources, sinks, strict=True)

@@ -14,6 +14,8 @@ from sightline.core.errors import PackageError, UsageError
 from sightline.core.manifest import Manifest, Stage, stage_file
 from sightline.core.onnx_file import split_metadata
 from sightline.core.predictor import Predictor
+from sightline.runtime.choosing import fastest
+from sightline.runtime.coarse_to_fine import KIND, CoarseToFine
 from sightline.runtime.options import Arithmetic, Mode, Runtime, RuntimeOptions
 
 # Name -> module:function that meets `options.Runtime`. Others come from the entry point group
@@ -22,6 +24,7 @@ RUNTIMES = {
     "onnx": "sightline.runtime.onnx_runtime:open_stage",
     "openvino": "sightline.runtime.openvino_runtime:open_stage",
 }
+COARSE, FINE = "coarse", "fine"
 
 MANIFEST_KEY = "sightline.manifest"
 DIGEST_KEY = "sightline.digest"
@@ -33,33 +36,80 @@ def load(
     mode: Mode = "latency",
     *,
     runtime: str | None = None,
-    arithmetic: Arithmetic = "f32",
+    arithmetic: Arithmetic | None = None,
     stage: str | None = None,
     batch: int = 8,
-) -> Predictor:
+    cache: Path | None = None,
+) -> Predictor | CoarseToFine:
     """A predictor from a package folder or a single `.onnx` with its manifest inside.
 
-    Every byte that is run was held to its hash first.
+    Every byte that is run was held to its hash first. A package of several stages is loaded whole, in the
+    fastest runtime at hand (`choosing.fastest`), unless one of its stages is named.
 
     Args:
         package: the folder, or the file.
         threads: CPU threads; None is every core this process may use.
         mode: `latency` (one call at a time, all threads) or `throughput` (one thread a caller).
-        runtime: name of a runtime, where another than the manifest's is wanted.
-        arithmetic: `bf16` lets OpenVINO round inside the network; `f32` never does.
-        stage: which stage, where a package has several.
+        runtime: name of a runtime, where another is wanted.
+        arithmetic: `bf16` lets the runtime round inside the network; `f32` never does. Unless given, the
+            package's own, which its quality was measured with; `f32` where it names none.
+        stage: which stage alone, where a package has several.
         batch: the largest batch handed to the network at once.
+        cache: folder for what a runtime compiles, so that the next start is faster; see `RuntimeOptions`.
 
     Raises:
         PackageError: no package, malformed, changed since it was written, or newer than this code.
-        UsageError: an unknown runtime, or several stages and none named.
+        UsageError: an unknown runtime, or stages that nothing says how to join, and none named.
         MissingExtra: the runtime is not installed.
     """
     path = Path(package)
+    manifest = Manifest.read(path, verify=False) if path.is_dir() and stage is None else None
+    how = manifest.pipeline if manifest is not None else {}
+    options = RuntimeOptions(threads, mode, arithmetic or how.get("arithmetic", "f32"), cache)
+    if manifest is None or how.get("kind") != KIND:
+        return _opened(path, stage, options, runtime, batch)
+    names = [how.get(COARSE, COARSE), *_listed(how.get(FINE, FINE))]
+    for name in names:
+        if name not in manifest.stages:
+            raise PackageError(f"its pipeline names the stage {name!r}, which it lacks", where=path)
+    chosen = [runtime or fastest(manifest.stages[name]) for name in names]
+    coarse, *fines = (
+        _opened(path, name, options, picked, batch) for name, picked in zip(names, chosen, strict=True)
+    )
+    workers = options.workers if mode == "throughput" else 1
+    return CoarseToFine(coarse, fines, how, workers=workers)
+
+
+def load_stage(
+    package: Path | str,
+    threads: int | None = None,
+    mode: Mode = "latency",
+    *,
+    runtime: str | None = None,
+    arithmetic: Arithmetic = "f32",
+    stage: str | None = None,
+    batch: int = 8,
+    cache: Path | None = None,
+) -> Predictor:
+    """One network of a package, for what runs networks itself; arguments and errors as `load`.
+
+    Raises:
+        UsageError: the package has several stages and none is named.
+    """
+    return _opened(Path(package), stage, RuntimeOptions(threads, mode, arithmetic, cache), runtime, batch)
+
+
+def _opened(
+    path: Path, stage: str | None, options: RuntimeOptions, runtime: str | None, batch: int
+) -> Predictor:
     _, data, chosen = _read(path, stage)
-    options = RuntimeOptions(threads, mode, arithmetic)
     infer = resolve(runtime or chosen.runtime)(data, chosen, options)
     return Predictor(chosen.signature, infer, batch=batch if chosen.batch else 1)
+
+
+def _listed(names: Any) -> list[str]:
+    """The fine stages a manifest names: one, or several that vote."""
+    return [names] if isinstance(names, str) else list(names)
 
 
 def read_manifest(package: Path | str) -> Manifest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 from sightline.core.manifest import Stage
@@ -23,11 +24,14 @@ class RuntimeOptions:
             thread, which is faster in sum and slower for each.
         arithmetic: `bf16` lets the runtime round inside the network where the machine has it and the
             runtime offers it; `f32` never does.
+        cache: folder for what a runtime compiles: OpenVINO's compiled models where it is given; TensorRT's
+            engines, which take minutes to build, there or else under the user's cache folder.
     """
 
     threads: int | None = None
     mode: Mode = "latency"
     arithmetic: Arithmetic = "f32"
+    cache: Path | None = None
 
     @property
     def workers(self) -> int:

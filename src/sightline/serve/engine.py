@@ -17,7 +17,7 @@ from sightline.core.errors import PackageError
 from sightline.core.manifest import MANIFEST, Manifest
 from sightline.core.predictor import Predictor
 from sightline.core.specs import Signature
-from sightline.runtime.loading import load, read_manifest
+from sightline.runtime.loading import load_stage, read_manifest
 from sightline.runtime.options import cores
 from sightline.serve.options import ServeOptions
 
@@ -73,8 +73,8 @@ class Engine:
         threads = options.threads or cores()
         kind = {"runtime": options.runtime, "arithmetic": options.arithmetic}
         self._threads = threads
-        self._narrow = load(package, threads, "throughput", **kind)  # type: ignore[arg-type]
-        self._wide = load(package, threads, "latency", **kind) if threads > 1 else None  # type: ignore[arg-type]
+        self._narrow = load_stage(package, threads, "throughput", **kind)  # type: ignore[arg-type]
+        self._wide = load_stage(package, threads, "latency", **kind) if threads > 1 else None  # type: ignore[arg-type]
         self.signature: Signature = self._narrow.signature
         self.free_batch = self._narrow.batch > 1
         stage = next(iter(self.manifest.stages.values()))
