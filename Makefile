@@ -1,13 +1,18 @@
 # Every target makes the environment it needs: `make demo` or `make test` on a bare checkout is enough.
 PYTHON ?= python3
 VENV := .venv
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LABEL_STUDIO := .venv-label-studio/bin/label-studio
 # Bytecode is compiled at installation, so that no command pays for it at its first start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test test-all lint format bench docs clean
+GSTREAMER_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad \
+	gstreamer1.0-plugins-ugly gstreamer1.0-libav gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
+	gir1.2-gst-rtsp-server-1.0 libgirepository1.0-dev libcairo2-dev gcc pkg-config python3-dev
+
+.PHONY: setup gstreamer demo test test-all lint format bench docs clean
 
 setup: $(READY)
 
@@ -18,6 +23,13 @@ $(READY): pyproject.toml constraints.txt
 		--constraint constraints.txt --editable '.[all,dev]'
 	$(BIN)/python -m compileall -q src
 	@touch $@
+
+# Debian's GStreamer and the Python binding to it, for `sightline watch --backend gstreamer`; needs root, or sudo.
+gstreamer: $(READY)
+	$(SUDO) apt-get update -qq
+	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(GSTREAMER_PACKAGES)
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode \
+		--constraint constraints.txt --editable '.[gstreamer]'
 
 demo: $(READY)
 	$(BIN)/sightline demo --out demo --replace

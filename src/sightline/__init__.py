@@ -32,6 +32,7 @@ _PUBLIC = {
     "export": "sightline.export.package",
     "load": "sightline.runtime.loading",
     "predict": "sightline.video.prediction",
+    "watch": "sightline.video.live",
     "bench": "sightline.lifecycle.bench",
     "run": "sightline.lifecycle.run",
 }

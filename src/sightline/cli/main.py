@@ -27,6 +27,7 @@ VERBS = {
     "bench": "speed of a package, decode to result",
     "predict": "results for pictures, folders and videos",
     "serve": "packages behind a port: HTTP, WebSocket, Open Inference Protocol",
+    "watch": "results for cameras, streams and videos, live or every frame",
     "run": "all of it from a problem.yaml, redoing only what changed",
     "demo": "the whole life cycle on simulated rallies",
 }

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sightline.core.assemble import assemble
 from sightline.core.errors import MediaError, UsageError
 from sightline.core.geometry import Matrix, place
+from sightline.core.picture import Picture
 from sightline.core.predictor import Predictor
 from sightline.core.results import Result
 from sightline.core.specs import InputSpec
@@ -42,7 +43,9 @@ class Prediction:
         size_wh: width and height of the frame; (0, 0) where it could not be read.
         results: by task; empty where it could not be read.
         fault: why it could not be read, or None.
-        pixels: RGB (H, W, 3), where they were asked for.
+        pixels: the picture, RGB (H, W, 3) or the decoder's planes, where it was asked for.
+        captured_at: when a live frame reached this process, Unix seconds; None for recordings.
+        age_s: from there to the answer.
     """
 
     source: str
@@ -51,7 +54,9 @@ class Prediction:
     size_wh: tuple[int, int] = (0, 0)
     results: Mapping[str, Result] | None = None
     fault: str | None = None
-    pixels: Pixels | None = None
+    pixels: Picture | None = None
+    captured_at: float | None = None
+    age_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,8 @@ class _Jobs:
     def next(self, item: Frame | Fault) -> Any:
         """A function without arguments that gives the prediction for the next frame."""
         if isinstance(item, Fault):
+            if item.kind != "corrupt":
+                self._past.clear()
             return lambda: Prediction(item.source, item.index, None, fault=item.reason)
         if item.source != self._source or item.index < 0:
             self._past.clear()

@@ -24,7 +24,7 @@ from sightline.video.sinks import (
     refuse_sources,
     relative_name,
 )
-from sightline.video.sources import Source, VideoSource
+from sightline.video.sources import PictureSource, Source
 
 FORMATS = (".jsonl", ".json", ".csv")
 
@@ -94,6 +94,7 @@ def open_sinks(
     draw: Path | None,
     *,
     label_studio: bool = False,
+    live: bool = False,
 ) -> list[Sink]:
     """Sinks for the two places a caller names.
 
@@ -103,6 +104,7 @@ def open_sinks(
         out: results: `.jsonl`, `.json` (COCO) or `.csv`.
         draw: drawn pictures: a folder, or an `.mp4`.
         label_studio: `out` is a folder of pre-annotated tasks for Label Studio instead.
+        live: whether results carry times of capture and ages.
 
     Raises:
         UsageError: a suffix that is none of these, an .mp4 for several sources, or a file that would be
@@ -112,7 +114,7 @@ def open_sinks(
     refuse_sources(files, [path for path in (out, draw) if path is not None])
     sinks: list[Sink] = []
     if out is not None and label_studio:
-        if len({isinstance(source, VideoSource) for source in sources}) > 1:
+        if len({isinstance(source, PictureSource) for source in sources}) > 1:
             raise UsageError(
                 "a project of Label Studio shows pictures or videos, not both",
                 where=out,
@@ -120,7 +122,7 @@ def open_sinks(
             )
         sinks.append(LabelStudio(out, classes, _root(sources, out)))
     elif out is not None:
-        sinks.append(_results(out, classes))
+        sinks.append(_results(out, classes, live))
     if draw is not None and draw.suffix.lower() == ".mp4":
         if len({source.name for source in sources}) != 1:
             raise UsageError("one MP4 holds one source", where=draw, remedy="name a folder instead")
@@ -134,12 +136,12 @@ def open_sinks(
     return sinks
 
 
-def _results(out: Path, classes: tuple[str, ...]) -> Sink:
+def _results(out: Path, classes: tuple[str, ...], live: bool) -> Sink:
     suffix = out.suffix.lower()
     if suffix == ".jsonl":
         return JsonLines(out)
     if suffix == ".csv":
-        return Csv(out)
+        return Csv(out, live=live)
     if suffix == ".json":
         return Coco(out, classes)
     raise UsageError(
@@ -158,7 +160,7 @@ def _targets(sources: Sequence[Source], folder: Path) -> list[Path]:
     root = _root(sources, folder)
     return [
         folder / f"{relative_name(source.name, root)}.mp4"
-        if isinstance(source, VideoSource)
+        if not isinstance(source, PictureSource)
         else folder / drawn_name(source.name, root)
         for source in sources
     ]
@@ -169,7 +171,7 @@ def _drawn(sources: Sequence[Source], targets: Sequence[Path], folder: Path) -> 
     sinks: list[Sink] = [
         _OneSource(source.name, target, source.rate)
         for source, target in zip(sources, targets, strict=True)
-        if isinstance(source, VideoSource)
+        if not isinstance(source, PictureSource)
     ]
     return [*sinks, _PicturesOnly(Pictures(folder, _root(sources, folder)))]
 

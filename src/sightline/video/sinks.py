@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sightline.core.errors import MediaError, UsageError
 from sightline.core.files import written_whole
 from sightline.core.media import write_picture
+from sightline.core.picture import as_rgb
 from sightline.core.plain import Plain, plain_results, rows
 from sightline.draw import draw_results
 from sightline.video.pipeline import Prediction
@@ -37,6 +38,7 @@ CSV_COLUMNS = (
     "y",
     "fault",
 )
+LIVE_COLUMNS = ("captured_at", "age_ms")
 CLOCK = 90_000
 DEFAULT_RATE = 25.0
 
@@ -115,6 +117,8 @@ def json_line(prediction: Prediction) -> str:
     value: Plain = {"source": prediction.source}
     if prediction.index >= 0:
         value |= {"index": prediction.index, "time_s": prediction.time_s}
+    if prediction.captured_at is not None:
+        value |= {"captured_at": round(prediction.captured_at, 6), "age_ms": _ms(prediction.age_s)}
     if prediction.fault is not None:
         value["fault"] = prediction.fault
     else:
@@ -122,17 +126,32 @@ def json_line(prediction: Prediction) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
+
+
 class Csv(_FileSink):
-    """A row an answer; a frame without one has a row with its name alone, a fault its reason."""
+    """A row an answer; a frame without one has a row with its name alone, a fault its reason.
+
+    Args:
+        path: the file.
+        live: with `captured_at` and `age_ms` behind the rest.
+    """
+
+    def __init__(self, path: Path, *, live: bool = False) -> None:
+        super().__init__(path)
+        self._columns = CSV_COLUMNS + (LIVE_COLUMNS if live else ())
 
     def _begin(self) -> None:
-        self._writer = csv.DictWriter(self._file, CSV_COLUMNS, restval="", extrasaction="ignore")
+        self._writer = csv.DictWriter(self._file, self._columns, restval="", extrasaction="ignore")
         self._writer.writeheader()
 
     def write(self, prediction: Prediction) -> None:
         """Take one prediction."""
         time_s = "" if prediction.time_s is None else round(prediction.time_s, 6)
-        place = {"source": prediction.source, "index": prediction.index, "time_s": time_s}
+        place: Plain = {"source": prediction.source, "index": prediction.index, "time_s": time_s}
+        if prediction.captured_at is not None:
+            place |= {"captured_at": f"{prediction.captured_at:.6f}", "age_ms": _ms(prediction.age_s)}
         found = list(rows(prediction.results or {}))
         for row in found or [{}]:
             self._writer.writerow({**place, **row, "fault": prediction.fault or ""})
@@ -221,7 +240,7 @@ class Pictures:
             name = drawn_name(prediction.source, self._root)
         target = self._folder / name
         refuse_sources([prediction.source], [target])
-        drawn = draw_results(prediction.pixels, prediction.results)
+        drawn = draw_results(as_rgb(prediction.pixels), prediction.results)
         with written_whole(target) as part:
             named = part.with_name(part.name + target.suffix)
             try:
@@ -290,7 +309,7 @@ class Mp4:
         if prediction.pixels is None or prediction.results is None:
             return
         trails = self._trails.push(prediction.results)
-        drawn = _even(draw_results(prediction.pixels, prediction.results, trails=trails))
+        drawn = _even(draw_results(as_rgb(prediction.pixels), prediction.results, trails=trails))
         if self._stream is None:
             self._open(drawn.shape[1], drawn.shape[0])
         if (self._stream.width, self._stream.height) != (drawn.shape[1], drawn.shape[0]):

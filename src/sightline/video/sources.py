@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightline.core.errors import UsageError
 from sightline.core.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES, read_picture
+from sightline.core.picture import Picture
 
 Pixels = NDArray[np.uint8]
+FaultKind = Literal["end", "corrupt", "disconnected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +29,39 @@ class Frame:
         index: position in the video in presentation order, from 0; -1 for a picture.
         time_s: presentation time in seconds; None for a picture, or where the video tells none.
         read: gives RGB pixels (H, W, 3) uint8; called in whichever thread needs them.
+        take: gives the picture as the decoder left it, 4:2:0 where it is that; None where only `read` does.
+        captured_s: when the frame reached this process, on the clock of `time.monotonic`; None where
+            nothing but the file's own time matters.
     """
 
     source: str
     index: int
     time_s: float | None
     read: Callable[[], Pixels]
+    take: Callable[[], Picture] | None = None
+    captured_s: float | None = None
+
+    def picture(self) -> Picture:
+        """The cheapest form of the picture: the decoder's own planes, else RGB."""
+        return self.read() if self.take is None else self.take()
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A source, or the rest of one, that could not be read."""
+    """Something of a source that could not be read: the rest of it, or a moment of a live one.
+
+    Attributes:
+        source: its name.
+        index: of the frame that was due.
+        reason: what a reader is told.
+        kind: `end` (nothing more comes), `corrupt` (a packet that does not decode; the next may) or
+            `disconnected` (the source went away and is sought again).
+    """
 
     source: str
     index: int
     reason: str
+    kind: FaultKind = "end"
 
 
 class Source(Protocol):
@@ -50,7 +70,7 @@ class Source(Protocol):
     name: str
 
     def __iter__(self) -> Iterator[Frame | Fault]:
-        """Frames in order; a fault ends the source."""
+        """Frames in order; a fault of kind `end` is the last item."""
 
     @property
     def length(self) -> int | None:
@@ -81,10 +101,17 @@ class VideoSource:
         path: the file.
         name: what results call it; the path unless given.
         threads: decoder threads; 0 lets FFmpeg choose.
+        hardware: whether a hardware decoder is tried.
+
+    Attributes:
+        decoder: what decodes, in words; empty before the first frame.
     """
 
-    def __init__(self, path: Path, name: str | None = None, *, threads: int = 0) -> None:
+    def __init__(
+        self, path: Path, name: str | None = None, *, threads: int = 0, hardware: bool = False
+    ) -> None:
         self.path, self.name, self._threads = path, name or str(path), threads
+        self._hardware, self.decoder = hardware, ""
         self.length: int | None = None
         self.rate: float | None = None
         import av  # here, so that predicting a picture does not pay for it
@@ -102,15 +129,19 @@ class VideoSource:
         import av
 
         from sightline.core.frames import to_rgb
+        from sightline.core.picture import from_av
+        from sightline.video.decoding import accelerator, describe, hardware_decoder
 
         index = 0
+        device, why_not = hardware_decoder() if self._hardware else (None, "not asked for")
         try:
-            with av.open(str(self.path)) as container:
+            with av.open(str(self.path), hwaccel=accelerator(device)) as container:
                 stream: Any = container.streams.video[0]
                 stream.thread_type = "NONE" if self._threads == 1 else "AUTO"
                 stream.codec_context.thread_count = self._threads
+                self.decoder = describe(stream.codec_context, device, why_not)
                 for frame in container.decode(stream):
-                    yield Frame(self.name, index, frame.time, partial(to_rgb, frame))
+                    yield Frame(self.name, index, frame.time, partial(to_rgb, frame), partial(from_av, frame))
                     index += 1
         except (av.FFmpegError, IndexError, OSError) as error:
             yield Fault(self.name, index, f"cannot be read as video ({error})")
@@ -119,16 +150,22 @@ class VideoSource:
             yield Fault(self.name, 0, "holds no video frame")
 
 
-def find_sources(inputs: Iterable[str | Path], *, threads: int = 0) -> list[Source]:
-    """Sources for files, folders (searched to the bottom) and globs, each sorted, no file twice.
+def find_sources(inputs: Iterable[str | Path], *, threads: int = 0, hardware: bool = False) -> list[Source]:
+    """Sources for files, folders (searched to the bottom) and globs, each sorted, no file twice; for cameras,
+    addresses and standard input too, as `connecting.open_live` takes them.
 
-    A name that exists is that file, also where it looks like a glob.
+    A name that exists is that file, also where it looks like a glob or an address.
 
     Raises:
         UsageError: an input names nothing, or a folder holds neither picture nor video.
     """
-    found: dict[Path, Source] = {}
+    from sightline.video.connecting import is_live, open_live  # here: it stands on this module
+
+    found: dict[Path | str, Source] = {}
     for item in inputs:
+        if is_live(str(item)):
+            found.setdefault(str(item), open_live(str(item), hardware=hardware))
+            continue
         paths = _expand(str(item))
         if not paths:
             raise UsageError(
@@ -137,14 +174,14 @@ def find_sources(inputs: Iterable[str | Path], *, threads: int = 0) -> list[Sour
                 remedy=f"known are {', '.join(sorted(PICTURE_SUFFIXES | VIDEO_SUFFIXES))}",
             )
         for path in paths:
-            found.setdefault(path.resolve(), open_source(path, threads=threads))
+            found.setdefault(path.resolve(), open_source(path, threads=threads, hardware=hardware))
     return list(found.values())
 
 
-def open_source(path: Path, *, threads: int = 0) -> Source:
+def open_source(path: Path, *, threads: int = 0, hardware: bool = False) -> Source:
     """A source for one file, by its suffix; anything that is no video is taken for a picture."""
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return VideoSource(path, threads=threads)
+        return VideoSource(path, threads=threads, hardware=hardware)
     return PictureSource(path)
 
 
