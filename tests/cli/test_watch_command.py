@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import av
@@ -86,19 +87,17 @@ def test_a_signal_ends_it_in_good_order(package: Path, tmp_path: Path, number: s
     film = write_video(tmp_path / "v.mp4", frames=1500, size_wh=(64, 48))
     code = "import sys; from sightline.cli.main import main; main(sys.argv[1:])"
     words = ["watch", package, film, "--mode", "live", "--view", "0", "-o", tmp_path / "r.jsonl"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, words)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert process.stderr is not None
-    assert process.stderr.readline().startswith("view: http://127.0.0.1:")
-    while not list(tmp_path.glob(".r.jsonl*.part")):  # the sinks are open, so the signals are heard
-        assert process.poll() is None
-    process.send_signal(number)
-    told = process.stderr.read()
-    assert process.wait(60) == 0, told
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, *map(str, words)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("view: http://127.0.0.1:")
+        while not list(tmp_path.glob(".r.jsonl*.part")):  # the sinks are open, so the signals are heard
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        told = process.stderr.read()
+        assert process.wait(600) == 0, told
     assert "frames captured" in told
     for line in (tmp_path / "r.jsonl").read_text("utf-8").splitlines():
         json.loads(line)

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sightline.video.clock import JUMP_S, Ages, Paced, Timeline
@@ -20,6 +20,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS)
 def test_time_never_runs_backwards(steps: list[tuple[float | None, float, bool]]) -> None:
     line, arrived, times = Timeline(), 100.0, [0.0]
@@ -82,6 +83,7 @@ def test_a_paced_recording_stops_when_it_is_told() -> None:
     assert len(list(paced)) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 9.9), min_size=1, max_size=200), st.floats(1, 100))
 def test_percentiles_are_those_of_the_values_within_a_step(values: list[float], share: float) -> None:
     ages = Ages()

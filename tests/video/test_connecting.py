@@ -147,7 +147,7 @@ def test_files_folders_and_globs_are_the_sources_of_predict(video: Path, tmp_pat
         ("camera:0", True),
         ("/dev/video11", True),
         ("a.mp4", False),
-        ("-", False),
+        ("-", True),
         ("7", False),
     ],
 )

@@ -38,7 +38,7 @@ def shown(index: int = 0, grey: int = 40) -> Prediction:
 
 def get(view: LiveView, path: str, host: str | None = None) -> tuple[int, dict[str, str], bytes]:
     parts = urlsplit(view.address)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=600)
     connection.request("GET", path, headers={} if host is None else {"Host": host})
     answer = connection.getresponse()
     found = answer.status, dict(answer.getheaders()), answer.read()
@@ -88,7 +88,7 @@ def test_on_the_loopback_only_its_own_names_are_answered(host: str, status: int)
 def test_a_viewer_gets_a_stream_of_pictures_and_too_many_viewers_are_turned_away() -> None:
     with LiveView(0, viewers=1, fps=1000) as view:
         parts = urlsplit(view.address)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=600)
         connection.request("GET", "/stream.mjpeg")
         answer = connection.getresponse()
         assert answer.getheader("Content-Type", "").startswith("multipart/x-mixed-replace; boundary=")

@@ -18,8 +18,9 @@ from sightline.video.sources import Fault, Frame
 
 OPEN_S, READ_S = 8.0, 4.0
 _REMEMBERED = 256
-# Low delay from the network: nothing is held back to look at, RTSP over TCP so that no packet is lost.
-NETWORK = {"fflags": "nobuffer", "rtsp_transport": "tcp", "analyzeduration": "1000000", "probesize": "500000"}
+# RTSP over TCP, so that no packet is lost on the way; a short look at the stream. Not `nobuffer`: that
+# throws away what was looked at.
+NETWORK = {"rtsp_transport": "tcp", "analyzeduration": "1000000", "probesize": "500000"}
 
 Tap = Callable[[Any], Any]
 
@@ -159,13 +160,16 @@ class AvConnection:
 
 
 def _opened(address: str | IO[bytes], given: AvOptions, device: str | None) -> Any:
-    return av.open(
-        address,
-        format=given.format,
-        options=dict(given.options),
-        timeout=(OPEN_S, READ_S),
-        hwaccel=accelerator(device),
-    )
+    try:
+        return av.open(
+            address,
+            format=given.format,
+            options=dict(given.options),
+            timeout=(OPEN_S, READ_S),
+            hwaccel=accelerator(device),
+        )
+    except av.FFmpegError as error:
+        raise ConnectionError(_reason(error)) from error
 
 
 @cache

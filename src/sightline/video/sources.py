@@ -47,6 +47,25 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """One frame in flight.
+
+    Attributes:
+        source: name of its source.
+        index: position in the source; -1 for a picture.
+        picture: RGB pixels, or the decoder's planes.
+        time_s: on the source's time line, or None.
+        captured_s: when it reached this process, on the clock of `time.monotonic`.
+    """
+
+    source: str
+    index: int
+    picture: Picture
+    time_s: float | None
+    captured_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Something of a source that could not be read: the rest of it, or a moment of a live one.
 
