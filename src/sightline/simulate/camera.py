@@ -61,11 +61,13 @@ class View:
     baseline: tuple[float, float]
 
 
-# Broadcast: the picture of the rallies that simulate's tracks are compared with. Club: a camera on the
-# hall's gallery. Stand: on a tripod close behind the court, with the near player cut by the picture's edge.
+# Broadcast: the picture of the real rallies that motion is compared with. Club: a camera on a low balcony.
+# Gallery: further away, with a wide lens, where shuttles are smallest. Stand: on a tripod close behind the
+# court, the near player cut by the picture's edge.
 VIEWS = {
     "broadcast": View((14.0, 18.0), (6.8, 9.0), (1.6, 1.85), (0.91, 0.98)),
     "club": View((7.5, 10.5), (3.6, 5.4), (1.02, 1.25), (0.86, 0.98)),
+    "gallery": View((11.0, 15.0), (4.5, 7.5), (0.95, 1.2), (0.72, 0.86)),
     "stand": View((4.2, 6.0), (2.8, 4.6), (0.9, 1.1), (1.3, 1.6)),
 }
 

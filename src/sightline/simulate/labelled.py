@@ -16,6 +16,7 @@ from sightline.simulate.films import Film, film
 from sightline.simulate.rallies import RallyFrame, simulate_rally
 from sightline.simulate.replay import draw_track, read_tracks, replay_rally
 from sightline.simulate.scenes import THINGS, write_scenes
+from sightline.simulate.sketch import sketch_rally
 
 CLASS = "shuttle"
 EXPORT = "label_studio_export.json"
@@ -54,7 +55,7 @@ def write_rallies(
     size_wh: tuple[int, int] = (384, 216),
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write frames of several rallies as pictures, and a Label Studio JSON export of their labels.
+    """Write frames of several sketched rallies as pictures, and a Label Studio JSON export of their labels.
 
     One task a frame: a keypoint on the shuttle's head, or an empty annotation where it is out of
     sight. `progress` is called with 1 after each rally. Gives the path of the export.
@@ -63,7 +64,7 @@ def write_rallies(
     pictures = folder / "frames"
     pictures.mkdir(parents=True, exist_ok=True)
     for rally in range(rallies):
-        shots = simulate_rally(seed + rally, frames=frames, fps=30, size_wh=size_wh, **small(size_wh))
+        shots = sketch_rally(seed + rally, frames=frames, size_wh=size_wh)
         for index, frame in enumerate(shots):
             name = f"rally{rally:03d}_frame{index:04d}.jpg"
             write_picture(pictures / name, frame.pixels, quality=94)
@@ -102,9 +103,9 @@ def _task(number: int, name: str, frame: RallyFrame, size_wh: tuple[int, int]) -
 
 
 def write_film(path: Path, seed: int, *, frames: int, size_wh: tuple[int, int], fps: int = 30) -> Path:
-    """Write one rally as an H.264 MP4, without labels."""
+    """Write one sketched rally as an H.264 MP4, without labels."""
     with film(path, size_wh, fps, crf=20) as out:
-        for shot in simulate_rally(seed, frames=frames, fps=fps, size_wh=size_wh, **small(size_wh)):
+        for shot in sketch_rally(seed, frames=frames, fps=fps, size_wh=size_wh):
             out.add(shot.pixels)
     return path
 
