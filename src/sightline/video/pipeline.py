@@ -7,11 +7,11 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,9 +27,8 @@ from sightline.core.specs import InputSpec
 from sightline.video.sources import Fault, Frame, Pixels, Source
 
 Array = NDArray[Any]
-T = TypeVar("T")
 
-DECODED_AHEAD = 4
+HELD = 3  # frames a worker may have taken and the caller not yet got
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,8 @@ def predict_stream(
 ) -> Generator[Prediction, None, None]:
     """Predictions for every frame of a source, in order.
 
-    One thread decodes; `workers` threads convert, place and infer, one frame each. At most
-    `DECODED_AHEAD` decoded frames and three for each worker are held.
+    `workers` threads each decode, convert, place and infer one frame at a time; decoding goes by turns. At
+    most `HELD` frames for each worker are held.
 
     Args:
         predictor: of a model with one input, best loaded with `mode="throughput"`.
@@ -95,20 +94,9 @@ def predict_all(
     """Predictions for several sources, one after the other without a pause; see `predict_stream`."""
     name, spec = _only_input(predictor)
     jobs = _Jobs(predictor, name, spec, keep_pixels)
-    pending: deque[Future[Prediction]] = deque()
-    frames = _ahead((item for source in sources for item in source), DECODED_AHEAD)
-    with _one_thread_a_worker(workers), ThreadPoolExecutor(workers, thread_name_prefix="predict") as pool:
-        try:
-            for item in frames:
-                pending.append(pool.submit(jobs.next(item)))
-                while len(pending) >= 3 * workers or (pending and pending[0].done()):
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            frames.close()
-            for future in pending:
-                future.cancel()
+    items = (item for source in sources for item in source)
+    with _one_thread_a_worker(workers), _Crew(items, jobs, workers) as crew:
+        yield from crew
 
 
 @contextmanager
@@ -191,50 +179,72 @@ def _only_input(predictor: Predictor) -> tuple[str, InputSpec]:
     return name, spec
 
 
-class _Ahead(Iterator[T]):
-    """An iterator run by a thread of its own, a bounded number of items ahead."""
+class _Crew:
+    """Threads that each take the next item, decode it and see it through; answers come out in order.
 
-    _END = object()
+    A thread decodes for itself, one at a time, so that no more threads run than there are cores to run them.
+    """
 
-    def __init__(self, items: Iterable[T], ahead: int) -> None:
-        self._queue: queue.Queue[Any] = queue.Queue(ahead)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(items,), name="decode", daemon=True)
-        self._thread.start()
+    def __init__(self, items: Iterator[Frame | Fault], jobs: _Jobs, workers: int) -> None:
+        self._items, self._jobs = items, jobs
+        self._turn = threading.Lock()
+        self._room = threading.Semaphore(HELD * workers)
+        self._answers: queue.SimpleQueue[Future[Prediction] | None] = queue.SimpleQueue()
+        self._done = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"predict-{i}", daemon=True) for i in range(workers)
+        ]
 
-    def _run(self, items: Iterable[T]) -> None:
-        last: Any = self._END
-        try:
-            for item in items:
-                if not self._put(item):
-                    return
-        except BaseException as error:
-            last = error
-        self._put(last)
+    def __enter__(self) -> _Crew:
+        for thread in self._threads:
+            thread.start()
+        return self
 
-    def _put(self, item: Any) -> bool:
-        while not self._stop.is_set():
+    def __exit__(self, *error: object) -> None:
+        self._done = True
+        for _ in self._threads:
+            self._room.release()
+        for thread in self._threads:
+            thread.join()
+
+    def __iter__(self) -> Iterator[Prediction]:
+        while (answer := self._answers.get()) is not None:
+            yield answer.result()
+            self._room.release()
+
+    def _work(self) -> None:
+        while True:
+            self._room.acquire()
+            with self._turn:
+                job, answer = self._next()
+            if job is None or answer is None:
+                return
             try:
-                self._queue.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
+                answer.set_result(job())
+            except BaseException as error:
+                answer.set_exception(error)
 
-    def __next__(self) -> T:
-        item = self._queue.get()
-        if item is self._END:
-            raise StopIteration
-        if isinstance(item, BaseException):
-            raise item
-        found: T = item
-        return found
+    def _next(self) -> tuple[Callable[[], Prediction] | None, Future[Prediction] | None]:
+        """The next item's work and the promise of its answer; nothing where the items have ended."""
+        if self._done:
+            return None, None
+        answer: Future[Prediction] = Future()
+        try:
+            job = self._jobs.next(next(self._items))
+        except StopIteration:
+            self._finish()
+            self._answers.put(None)
+            return None, None
+        except BaseException as error:
+            self._finish()
+            answer.set_exception(error)
+            self._answers.put(answer)
+            return None, None
+        self._answers.put(answer)
+        return job, answer
 
-    def close(self) -> None:
-        """Stop the thread; items not taken are lost."""
-        self._stop.set()
-        self._thread.join()
-
-
-def _ahead(items: Iterable[T], ahead: int) -> _Ahead[T]:
-    return _Ahead(items, ahead)
+    def _finish(self) -> None:
+        """Nobody takes another item, and nobody waits for room to do so."""
+        self._done = True
+        for _ in self._threads:
+            self._room.release()
