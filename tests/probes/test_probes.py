@@ -6,6 +6,7 @@ code of its own outside its model, its metric, its result type and its label for
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,17 @@ from sightline.models.predictor import torch_predictor
 from sightline.simulate.scenes import STUFF, THINGS, write_scenes, write_two_clocks
 
 TRAINED, HELD_OUT = 10, 2
+CPU_MINUTES = 10
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A label format, what is kept of the simulated labels, a model, and the figure it must overfit to."""
+    """A label format, the tasks, a model, and for each task the figure it must overfit to (the first is monitored)."""
 
     format: str
     tasks: tuple[str, ...]
     model: dict[str, Any]
-    metric: str
-    least: float
+    least: dict[str, float]
     train: dict[str, Any] = field(default_factory=dict)
 
 
@@ -48,19 +49,17 @@ PROBES = {
         "coco-panoptic",
         ("detect", "panoptic"),
         {"name": "detr", "input": SIZE, "options": {"queries": 20, "width": 64, "stuff": list(STUFF)}},
-        "panoptic.pq",
-        0.5,
+        {"panoptic.pq": 0.5, "detect.map50": 0.5},
         {"epochs": 150, "lr": 0.001},
     ),
     "segdepth": Probe(
         "sensors",
         ("segment", "depth"),
         {"name": "segdepth", "input": SIZE},
-        "segment.miou",
-        0.7,
+        {"segment.miou": 0.7, "depth.delta1": 0.9},
         {"epochs": 100},
     ),
-    "rgbd": Probe("sensors", ("segment",), {"name": "rgbd"}, "segment.miou", 0.7, {"epochs": 100}),
+    "rgbd": Probe("sensors", ("segment",), {"name": "rgbd"}, {"segment.miou": 0.7}, {"epochs": 100}),
     "maskrcnn": Probe(
         "coco",
         ("instances",),
@@ -69,8 +68,7 @@ PROBES = {
             "input": SIZE,
             "options": {"backbone": "resnet18", "width": 64, "regions": 64, "anchor": 4},
         },
-        "instances.map50",
-        0.5,
+        {"instances.map50": 0.5},
         {"epochs": 80, "lr": 0.001},
     ),
 }
@@ -112,9 +110,11 @@ def divided(dataset: Dataset) -> Split:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", PROBES)
-def test_a_probe_goes_from_labels_to_the_answers_of_a_package(name: str, tmp_path: Path) -> None:
+def test_a_probe_goes_from_labels_to_the_answers_of_a_package(
+    name: str, tmp_path: Path, record_property: Any
+) -> None:
     probe = PROBES[name]
     dataset, ledger = sightline.import_dataset(labels(name, tmp_path), tmp_path / "dataset", probe.format)
     assert not ledger.dropped
@@ -131,11 +131,11 @@ def test_a_probe_goes_from_labels_to_the_answers_of_a_package(name: str, tmp_pat
                 "lr": 0.002,
                 "workers": 0,
                 "validate_every": 10,
-                "monitor": probe.metric,
+                "monitor": next(iter(probe.least)),
                 "augment": {"flip": 0, "brightness": 0, "contrast": 0, "saturation": 0},
                 **probe.train,
             },
-            "criteria": [{"metric": probe.metric, "at_least": probe.least}],
+            "criteria": [{"metric": metric, "at_least": least} for metric, least in probe.least.items()],
         }
     )
     learnt = split.part("train")
@@ -144,8 +144,12 @@ def test_a_probe_goes_from_labels_to_the_answers_of_a_package(name: str, tmp_pat
         """What is kept is the best on what was learnt: this proves the path, not the generality."""
         return score(torch_predictor(model), dataset, learnt)
 
+    began = time.process_time()
     run = sightline.train(problem, dataset, split, tmp_path / "run", progress=False, validate=by_heart)
-    assert run.best[probe.metric] >= probe.least
+    spent = (time.process_time() - began) / 60
+    record_property("cpu_minutes", spent)
+    assert spent <= CPU_MINUTES
+    assert {metric: run.best[metric] for metric, least in probe.least.items() if run.best[metric] < least} == {}
     package = sightline.export(run, dataset, split.part("val"), tmp_path / "package")
     predictor = sightline.load(package)
     [element] = samples(dataset, split.part("val"), predictor.signature.inputs)[:1]

@@ -15,7 +15,7 @@ from sightline.core.predictor import Predictor
 from sightline.core.results import same
 from sightline.core.specs import InputSpec, Signature
 from sightline.runtime.loading import load
-from sightline.video.pipeline import DECODED_AHEAD, predict_all, predict_stream
+from sightline.video.pipeline import HELD, predict_all, predict_stream
 from sightline.video.sources import Fault, Frame, PictureSource, VideoSource
 from video.conftest import FRAMES, write_png
 
@@ -92,7 +92,7 @@ def test_memory_is_bounded_and_leaving_early_stops_every_thread(detector: Path) 
     predictions = predict_stream(load(detector, threads=1, mode="throughput"), source, workers=workers)
     for taken in range(40):
         next(predictions)
-        assert source.given <= taken + 2 + DECODED_AHEAD + 3 * workers
+        assert source.given <= taken + 2 + HELD * workers
     predictions.close()
     assert threading.active_count() == before
 

@@ -88,13 +88,7 @@ def folder_written_whole(target: Path, *, replace: bool = False, marker: str = "
         StorageError: the disk is full or read-only, or access is denied.
     """
     target = target.absolute()
-    occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
-    if occupied and not replace:
-        raise UsageError("already exists", where=target, remedy="choose another place or pass --replace")
-    if occupied and marker and not (target / marker).is_file():
-        raise UsageError(
-            f"holds no {marker}, so it is not replaced", where=target, remedy="choose another place"
-        )
+    refuse_taken(target, replace=replace, marker=marker)
     with refusals(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name[:60]}.", suffix=".part", dir=target.parent))
@@ -104,6 +98,22 @@ def folder_written_whole(target: Path, *, replace: bool = False, marker: str = "
             _exchange(part, target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+
+def refuse_taken(target: Path, *, replace: bool = False, marker: str = "") -> None:
+    """Refuse a place that `folder_written_whole` would refuse; ask before long work, not after it.
+
+    Raises:
+        UsageError: as `folder_written_whole` does.
+    """
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not replace:
+        raise UsageError("already exists", where=target, remedy="choose another place or pass --replace")
+    if marker and not (target / marker).is_file():
+        raise UsageError(
+            f"holds no {marker}, so it is not replaced", where=target, remedy="choose another place"
+        )
 
 
 def _exchange(part: Path, target: Path) -> None:

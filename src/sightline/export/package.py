@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.core.errors import DatasetError, ParityFailed, UsageError
-from sightline.core.files import fingerprint
-from sightline.core.manifest import Manifest
+from sightline.core.errors import DatasetError, ParityFailed
+from sightline.core.files import fingerprint, refuse_taken
+from sightline.core.manifest import MANIFEST, Manifest
 from sightline.core.predictor import Predictor
 from sightline.core.problem import ExportSection, Problem
 from sightline.core.records import Record
@@ -118,8 +118,7 @@ def _refuse_early(dataset: Dataset, ids: Sequence[str], out: Path, replace_old: 
     """Refuse before any work what would be refused after it."""
     if not ids:
         raise DatasetError("no held-out record to measure the package on", where=dataset.root)
-    if out.exists() and not replace_old and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError("already exists", where=out, remedy="choose another place or pass --replace")
+    refuse_taken(out, replace=replace_old, marker=MANIFEST)
 
 
 def _thresholds(
