@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sightline.core.assemble import assemble
 from sightline.core.errors import MediaError, UsageError
 from sightline.core.geometry import Matrix, place
-from sightline.core.picture import Picture
+from sightline.core.picture import Picture, Yuv420, as_rgb, size_wh_of
 from sightline.core.predictor import Predictor
 from sightline.core.results import Result
 from sightline.core.specs import InputSpec
@@ -65,7 +65,7 @@ class _Placed:
     pixels: Array
     matrix: Matrix
     size_wh: tuple[int, int]
-    source: Pixels | None
+    source: Picture | None
 
 
 def predict_stream(
@@ -155,15 +155,14 @@ class _Jobs:
         return Prediction(frame.source, frame.index, frame.time_s, own.size_wh, results, pixels=own.source)
 
     def _place(self, frame: Frame) -> _Placed:
-        pixels = frame.read()
-        source: Array = pixels if self._spec.pixels == "rgb8" else _grey(pixels)
-        placed, matrix = place(source, self._spec)
-        size_wh = (pixels.shape[1], pixels.shape[0])
-        return _Placed(placed, matrix, size_wh, pixels if self._keep else None)
+        picture = frame.picture()
+        grey = self._spec.pixels == "grey8" and not isinstance(picture, Yuv420)
+        placed, matrix = place(_grey(picture) if grey else picture, self._spec)
+        return _Placed(placed, matrix, size_wh_of(picture), picture if self._keep else None)
 
 
-def _grey(pixels: Pixels) -> Array:
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
+def _grey(picture: Picture) -> Array:
+    return np.asarray(cv2.cvtColor(as_rgb(picture), cv2.COLOR_RGB2GRAY))
 
 
 def _only_input(predictor: Predictor) -> tuple[str, InputSpec]:

@@ -57,7 +57,8 @@ def predict(
         predictor: of a package; load it with `mode="throughput"` for many frames.
         sources: see `sources.find_sources`.
         sinks: see `open_sinks`; they are opened and finished here.
-        workers: frames in work at once; a worker a core unless given.
+        workers: frames in work at once; one more than there are cores unless given: while the others infer,
+            it decodes and places.
         strict: stop at the first frame that cannot be read, leaving nothing written.
         on_frame: called after each frame, for progress.
 
@@ -71,7 +72,7 @@ def predict(
     with ExitStack() as stack:
         for sink in opened:
             stack.enter_context(sink)
-        predictions = predict_all(predictor, sources, workers=workers or cores(), keep_pixels=keep)
+        predictions = predict_all(predictor, sources, workers=workers or cores() + 1, keep_pixels=keep)
         for prediction in predictions:
             if prediction.fault is None:
                 summary.frames += 1

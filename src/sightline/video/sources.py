@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -131,17 +131,27 @@ class VideoSource:
     ) -> None:
         self.path, self.name, self._threads = path, name or str(path), threads
         self._hardware, self.decoder = hardware, ""
-        self.length: int | None = None
-        self.rate: float | None = None
+
+    @property
+    def length(self) -> int | None:
+        """How many frames the header claims."""
+        return self._header[0]
+
+    @property
+    def rate(self) -> float | None:
+        """Frames a second by the header."""
+        return self._header[1]
+
+    @cached_property
+    def _header(self) -> tuple[int | None, float | None]:
+        """Read when it is asked for: FFmpeg decodes a frame to open a file, 50 ms at 1080p."""
         import av  # here, so that predicting a picture does not pay for it
 
         try:
-            with av.open(str(path)) as container:
-                stream = container.streams.video[0]
-                self.length = stream.frames or None
-                self.rate = float(stream.average_rate) if stream.average_rate else None
+            with av.open(str(self.path)) as container:
+                return _header_of(container.streams.video[0])
         except (av.FFmpegError, IndexError, OSError, ValueError):
-            pass  # said when it is iterated, as a fault in its place
+            return None, None  # said when it is iterated, as a fault in its place
 
     def __iter__(self) -> Iterator[Frame | Fault]:
         """Every frame that decodes; a fault where the file stops making sense."""
@@ -156,6 +166,7 @@ class VideoSource:
         try:
             with av.open(str(self.path), hwaccel=accelerator(device)) as container:
                 stream: Any = container.streams.video[0]
+                self.__dict__["_header"] = _header_of(stream)
                 stream.thread_type = "NONE" if self._threads == 1 else "AUTO"
                 stream.codec_context.thread_count = self._threads
                 self.decoder = describe(stream.codec_context, device, why_not)
@@ -167,6 +178,10 @@ class VideoSource:
             return
         if not index:
             yield Fault(self.name, 0, "holds no video frame")
+
+
+def _header_of(stream: Any) -> tuple[int | None, float | None]:
+    return stream.frames or None, float(stream.average_rate) if stream.average_rate else None
 
 
 def find_sources(inputs: Iterable[str | Path], *, threads: int = 0, hardware: bool = False) -> list[Source]:
