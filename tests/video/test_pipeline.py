@@ -27,7 +27,7 @@ def test_answers_are_those_of_one_frame_at_a_time_in_order(video: Path, detector
     assert [p.index for p in found] == list(range(FRAMES))
     for frame, prediction in zip(VideoSource(video), found, strict=True):
         assert isinstance(frame, Frame)
-        alone = predictor.predict([{"image": frame.read()}])[0]
+        alone = predictor.predict([{"image": frame.picture()}])[0]
         assert prediction.results is not None
         assert same(alone["detect"], prediction.results["detect"])
         assert prediction.size_wh == (160, 120)
@@ -43,7 +43,7 @@ def test_clips_are_made_as_a_stream_makes_them(video: Path, clip_model: Path, wo
     assert len(answers) == FRAMES
     for frame, answer in zip(VideoSource(video), answers, strict=True):
         assert isinstance(frame, Frame)
-        assert same(stream.push({"image": frame.read()})["locate"], answer)
+        assert same(stream.push({"image": frame.picture()})["locate"], answer)
     assert not same(answers[0], answers[-1])
 
 
