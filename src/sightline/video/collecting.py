@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sightline.core.errors import MediaError, UsageError
+from sightline.core.label_studio_guesses import guesses
 from sightline.core.media import probe
 from sightline.video.choosing import Look, Rule, Unsure
 from sightline.video.clips import ClipWriter
 from sightline.video.collection import BudgetSpent, Collection, Line
-from sightline.video.label_studio import guesses
 from sightline.video.sinks import relative_name
 from sightline.video.sources import Fault, Frame, PictureSource, Source
 

@@ -24,7 +24,7 @@ from sightline.core.picture import Picture, Yuv420, as_rgb, size_wh_of
 from sightline.core.predictor import Predictor
 from sightline.core.results import Result
 from sightline.core.specs import InputSpec
-from sightline.video.sources import Fault, Frame, Pixels, Source
+from sightline.video.sources import Fault, Frame, Source
 
 Array = NDArray[Any]
 
