@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sightline.cli.collect_command import _bytes
 from sightline.cli.main import main
+from sightline.cli.sizes import read_bytes
 from video.conftest import write_png, write_video
 
 
@@ -56,7 +56,7 @@ def test_arguments_that_make_no_sense_exit_with_two_and_leave_nothing(
 
 
 def test_sizes_are_read_as_people_write_them() -> None:
-    assert [_bytes(t) for t in ("900", "10k", "1.5M", "2G", "2 GB")] == [
+    assert [read_bytes(t, "--budget") for t in ("900", "10k", "1.5M", "2G", "2 GB")] == [
         900, 10_000, 1_500_000, 2 * 10**9, 2 * 10**9,
     ]  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sightline.cli.sizes import read_bytes
 from sightline.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sightline.video.collecting import Session
 
 Marks = Literal["classify", "detect", "segment", "instances", "panoptic", "locate"]
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 SHOWN_FAULTS = 10
 
 
@@ -64,7 +63,7 @@ def command(
         _rules(every, motion, scenes, predictor, unsure),
         clip,
         gap,
-        _bytes(budget),
+        read_bytes(budget, "--budget"),
         limit,
         for_s,
         ".png" if png else ".jpg",
@@ -123,13 +122,6 @@ def _count(text: str) -> int:
     if not text.isdigit():
         raise UsageError(f"--every {text!r} is no number of frames", remedy="write 30, or 2s for seconds")
     return int(text)
-
-
-def _bytes(text: str) -> int:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
-    if found is None:
-        raise UsageError(f"--budget {text!r} is no size", remedy="write 500M or 2G")
-    return int(float(found[1]) * UNITS[found[2]])
 
 
 @contextmanager

@@ -18,7 +18,10 @@ VERBS = {
     "new": "write a problem.yaml to start from",
     "collect": "frames or clips worth labelling, from videos, pictures and cameras",
     "import": "labels in any format to a checked dataset",
+    "push": "a dataset to the Hugging Face Hub",
+    "pull": "a dataset from the Hugging Face Hub",
     "audit": "find faults in a dataset",
+    "clean": "odd places of tracks as a table; hide them, fill short gaps",
     "split": "divide a dataset into train, val and test",
     "show": "a contact sheet with the labels drawn on it",
     "train": "train a model, or resume a run",
@@ -28,6 +31,7 @@ VERBS = {
     "predict": "results for pictures, folders and videos",
     "serve": "packages behind a port: HTTP, WebSocket, Open Inference Protocol",
     "watch": "results for cameras, streams and videos, live or every frame",
+    "runs": "versions side by side on the same held-out set",
     "run": "all of it from a problem.yaml, redoing only what changed",
     "demo": "the whole life cycle on simulated rallies",
 }

@@ -83,6 +83,8 @@ def from_pandas(
     options: ReadOptions | None = None,
     media: Literal["link", "copy"] = "link",
     replace: bool = False,
+    ledger: Ledger | None = None,
+    made: str = "by hand from the parent",
 ) -> Dataset:
     """A new dataset from a frame as `to_pandas` gives it; every mark is judged as an import judges it.
 
@@ -95,6 +97,8 @@ def from_pandas(
         options: policies of the checks.
         media: link or copy.
         replace: take the place of a dataset that is there.
+        ledger: what was told of the change already; goes on with what the checks find.
+        made: how, for the lineage.
 
     Raises:
         DatasetError: a column is missing, a class is unknown, a cell cannot be read, or rows of one id
@@ -103,11 +107,11 @@ def from_pandas(
     missing = [c for c in (*RECORD_COLUMNS, *MARK_COLUMNS) if c not in frame.columns and c != "kind"]
     if missing:
         raise DatasetError(f"lacks the columns {', '.join(missing)}", where="frame")
-    ledger, options = Ledger(), options or ReadOptions()
+    ledger, options = ledger or Ledger(), options or ReadOptions()
     names = classes or base.classes
     records = _records(frame, {name: i for i, name in enumerate(names)}, options, ledger)
     kept = _with_absent(records, base, absent, ledger)
-    ledger.note(f"made by hand from {base.fingerprint}")
+    ledger.note(f"made from {base.fingerprint}: {made}")
     bare = base.header["media"]["mode"] == "none"
     return write_dataset(
         out,
@@ -116,7 +120,7 @@ def from_pandas(
         media="none" if bare else media,
         found=_found(base),
         parent=base.fingerprint,
-        source={**base.header["source"], "made": "by hand from the parent"},
+        source={**base.header["source"], "made": made},
         replace=replace,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -195,21 +195,25 @@ def _header(
     source: Mapping[str, Any],
     parent: str,
 ) -> dict[str, Any]:
-    records, media_hash = sha256(part / TABLE), sha256(part / MEDIA_TABLE)
-    mark = fingerprint([FORMAT, list(reading.classes), records, "" if media == "none" else media_hash])
     return {
         "format": FORMAT,
-        "fingerprint": mark,
+        "fingerprint": fingerprint_of(part, reading.classes, media),
         "classes": list(reading.classes),
         "records": tally.records,
         "annotations": tally.annotations,
-        "records_sha256": records,
+        "records_sha256": sha256(part / TABLE),
         "media": {"mode": media, "root": str(reading.media_root.absolute())},
         "source": {**source, **reading.notes},
         "parent": parent,
         "ledger": {"counts": ledger.to_json()["counts"], "notes": ledger.notes},
         "written_by": f"sightline {version('sightline')}",
     }
+
+
+def fingerprint_of(folder: Path, classes: Sequence[str], media: str) -> str:
+    """Over a dataset's classes, its records and, unless `media` is `none`, its table of media."""
+    media_hash = "" if media == "none" else sha256(folder / MEDIA_TABLE)
+    return fingerprint([FORMAT, list(classes), sha256(folder / TABLE), media_hash])
 
 
 def _write_author_split(part: Path, parts: list[tuple[str, str]], mark: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightline.core.errors import DatasetError, ModelError, UsageError
+from sightline.core.files import fingerprint
 from sightline.core.predictor import AnyPredictor, Inputs, Predictor
 from sightline.core.records import Sample
 from sightline.core.results import Result
@@ -164,6 +165,7 @@ def evaluate(
     }
     if split is not None:
         report.leakage = _leakage(dataset, split)
+        report.context["split"] = {"name": split.name, "fingerprint": split.fingerprint}
     if out is not None:
         if gallery:
             report.pictures = pictures(scores, predictor, dataset, gallery)
@@ -230,6 +232,7 @@ def _context(scores: Scores, dataset: Dataset, ids: Sequence[str]) -> dict[str, 
     return {
         "dataset": dataset.root.name,
         "fingerprint": dataset.fingerprint,
+        "held_out": fingerprint([dataset.fingerprint, sorted(ids)]),
         "samples": scores.total,
         "without_partner": len(ids) - scores.total,
         "tasks": tasks,

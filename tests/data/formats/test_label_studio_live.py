@@ -18,9 +18,13 @@ from data.formats.reading_help import Read, read
 from sightline.core import label_studio_rle
 from sightline.core.geometry import fill_polygons
 from sightline.core.records import Annotation
+from sightline.core.results import ClassScores, Detections, Instances, Points, Result
 from sightline.data.formats import label_studio
 from sightline.data.importing import import_dataset
 from sightline.data.reading import ReadOptions
+from sightline.video.label_studio import LabelStudio
+from sightline.video.pipeline import Prediction
+from video.conftest import write_png, write_video
 
 FIXTURES = Path(__file__).parent / "label_studio"
 
@@ -168,3 +172,41 @@ def test_a_turned_rectangle_lies_on_the_painted_pixels_that_the_server_gives_bac
     inside = fill_polygons(turned.polygons, cases.SIZE_WH)
     core = cv2.erode(inside.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     assert core.sum() > 400 and (painted[core] > 128).all()
+
+
+@pytest.mark.parametrize("kind", ["pictures", "film"])
+def test_a_model_s_answers_are_taken_as_predictions_and_read_again_once_accepted(
+    owner: Client, tmp_path: Path, kind: str
+) -> None:
+    """The server checks predictions against the configuration; an annotator accepts them as they are."""
+    names = ("apple", "pear")
+    boxes = Detections(np.float32([[3.25, 4.5, 40, 44.75]]), np.float32([0.9]), np.array([1]), names)
+    point = Points(np.float32([[12.5, 33.25]]), np.float32([0.8]), ("pear",))
+    mask = np.zeros((1, 50, 70), bool)
+    mask[0, 10:30, 20:45] = True
+    answers: dict[str, Result] = {"detect": boxes, "locate": point}
+    answers["classify"] = ClassScores(np.float32([0.3, 0.7]), names)
+    if kind == "pictures":
+        answers["instances"] = Instances(boxes.boxes, boxes.scores, np.array([0]), mask, names)
+        source = write_png(tmp_path / "in" / "a b.png")
+        predictions = [Prediction(str(source), -1, None, (70, 50), answers)]
+    else:
+        source = write_video(tmp_path / "in" / "film.mp4", 8)
+        predictions = [Prediction(str(source), i, i / 25, (160, 120), answers) for i in range(8)]
+    folder = tmp_path / "ls"
+    with LabelStudio(folder, names, tmp_path / "in") as sink:
+        for prediction in predictions:
+            sink.write(prediction)
+    project = owner.new_project(f"guesses {kind}", (folder / "label_config.xml").read_text())
+    owner.api("POST", f"/api/projects/{project}/import", json.loads((folder / "tasks.json").read_text()))
+    (task,) = owner.tasks(project)
+    (guess,) = owner.api("GET", f"/api/predictions/?task={task['id']}")
+    owner.annotate(task["id"], guess["result"])
+    (folder / "export.json").write_bytes(owner.export(project, "JSON"))
+    dataset, ledger = import_dataset(folder, tmp_path / "d")
+    assert ledger.dropped["annotation"] == 0 and len(dataset.records) == len(predictions)
+    for record in dataset.records:
+        kinds = sorted(mark.kind for mark in record.annotations)
+        assert kinds == (["box", "label", "mask", "point"] if kind == "pictures" else ["box", "box", "label"])
+        found = [m.box for m in record.annotations if m.box is not None and m.kind == "box"]
+        assert any(box == pytest.approx((3.25, 4.5, 40, 44.75), abs=1e-3) for box in found)
