@@ -15,15 +15,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from sightline.core.errors import ProblemError, SightlineError, TrainingFailed
-from sightline.core.geometry import place_track, placement, resample
+from sightline.core.geometry import Matrix, compose, invert, place_track, placement, resample
 from sightline.core.problem import AugmentSection
 from sightline.core.records import Sample
 from sightline.core.specs import InputSpec, Task
-from sightline.data.samples import read_inputs
+from sightline.data.samples import read_inputs, track_of
 from sightline.models.base import Batch, Tensors
 from sightline.train.augment import NO_CHANGE, Draw, Random, draw, generator, on_canvas, recolour
 from sightline.train.compose import copy_paste, mosaic
 from sightline.train.labels import Labeller, Target
+from sightline.train.placed import PlacedStore, Seen, seen_whole
 
 Array = NDArray[Any]
 Key = tuple[int, int, int]  # epoch, index in the part, earlier uses in that epoch
@@ -140,23 +141,30 @@ class Pictures:
 
     def _single(self, index: int, change: Draw) -> tuple[dict[str, Array], Target]:
         sample = self.samples[index]
-        pictures = read_inputs(self.dataset, sample, self.inputs)
+        pictures = self.seen(sample)
         out: dict[str, Array] = {}
         target: Target | None = None
         first: Array | None = None
         for name, spec in self.inputs.items():
             if spec.pixels == "track" and first is not None:
-                out[name] = place_track(pictures[name], first)
+                out[name] = place_track(track_of(sample.inputs[name]), first)
                 continue
-            frames = pictures[name] if spec.frames > 1 else pictures[name][None]
-            height, width = frames.shape[1:3]
-            placed_at = placement((width, height), spec, sample.centre)
-            matrix = on_canvas(placed_at, change.move, spec.size_wh)
-            placed = [_placed(frame, matrix, spec, change, t) for t, frame in enumerate(frames)]
+            seen = pictures[name]
+            matrix = on_canvas(placement(seen.source_wh, spec, sample.centre), change.move, spec.size_wh)
+            if spec.fit == "native":
+                matrix = on_whole_pixels(matrix)
+            there = compose(invert(seen.matrix), matrix)
+            placed = [_placed(frame, there, spec, change, t) for t, frame in enumerate(seen.frames)]
             out[name] = np.stack(placed) if spec.frames > 1 else placed[0]
             if first is None:
                 first, target = matrix, self.labeller(sample.target, matrix, spec.size_wh)
         return out, target or {}
+
+    def seen(self, sample: Sample) -> dict[str, Seen]:
+        """The pictures of a sample: from a store of placed ones where there is one, else whole."""
+        if isinstance(self.dataset, PlacedStore):
+            return self.dataset.seen(sample, self.inputs)
+        return seen_whole(self.dataset, sample, self.inputs)
 
     def _source(self, index: int) -> tuple[Array, Any]:
         """The one picture of a sample and its record."""
@@ -195,6 +203,12 @@ def _placed(frame: Array, matrix: Array, spec: InputSpec, change: Draw, place: i
         resample(frame, matrix, spec),
         Draw(colour=change.colour, noise=change.noise, noise_seed=change.noise_seed + place),
     )
+
+
+def on_whole_pixels(matrix: Matrix) -> Matrix:
+    """A matrix that only mirrors and shifts, with its shift on whole pixels: then nothing is resampled."""
+    plain = np.array_equal(np.abs(matrix[:, :2]), np.eye(2))
+    return np.column_stack([matrix[:, :2], np.round(matrix[:, 2])]) if plain else matrix
 
 
 def _check_composable(inputs: Mapping[str, InputSpec], tasks: frozenset[Task]) -> None:

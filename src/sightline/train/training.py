@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,13 @@ from sightline.data.samples import samples
 from sightline.models.base import Model
 from sightline.models.weights import load_weights
 from sightline.train.batches import Loader, Pictures
-from sightline.train.cache import Cached
+from sightline.train.cache import MEGABYTE, Cached
 from sightline.train.checkpoint import STATE
 from sightline.train.engine import Job, Validate
 from sightline.train.journal import Journal
 from sightline.train.labels import Labeller
 from sightline.train.loop import fit
+from sightline.train.placed import PlacedStore, fitting, storable
 from sightline.train.run import CONFIG, Run, begin, build_model
 from sightline.train.sampling import Sampler
 from sightline.train.validation import default_monitor, validator
@@ -123,9 +125,7 @@ def prepare(
     model = starting_model(run, problem, journal.say)
     journal.metadata = metadata(model)
     parts = {name: part_samples(dataset, split, name, model, journal.say) for name in ("train", "val")}
-    if section.cache != "none":
-        records = [r for part in parts.values() for s in part for rows in s.inputs.values() for r in rows]
-        dataset = Cached(dataset, records, section.cache, section.cache_mb, run.folder)
+    dataset = kept(dataset, parts, model, section, run.folder, journal)
     labels = balanced(model, dataset, parts["train"], section)
     epochs = int(run.config["epochs"])
     tasks = model.signature.tasks
@@ -155,6 +155,44 @@ def prepare(
         monitor=monitor,
         device=device,
     )
+
+
+def kept(
+    dataset: Any,
+    parts: dict[str, list[Sample]],
+    model: Model,
+    section: TrainSection,
+    folder: Path,
+    journal: Journal,
+) -> Any:
+    """The dataset with its decoded pictures kept as the section asks; parts are thinned where they do not fit.
+
+    Frames of videos of which little is used are kept as placed, and filled in here by one pass over every
+    video; other pictures are kept as they are read.
+    """
+    if section.cache == "none":
+        return dataset
+    inputs = model.signature.inputs
+    if not all(storable(part, inputs) for part in parts.values()):
+        records = [r for part in parts.values() for s in part for rows in s.inputs.values() for r in rows]
+        return Cached(dataset, records, section.cache, section.cache_mb, folder)
+    changes = {"train": section.augment, "val": None}
+
+    def store() -> PlacedStore:
+        asked = [(parts[name], changes[name]) for name in parts]
+        return PlacedStore(dataset, asked, inputs, section.cache, section.cache_mb, folder)
+
+    made = store()
+    every = fitting(made.bytes, section.cache_mb)
+    if every > 1:
+        parts["train"], parts["val"] = parts["train"][::every], parts["val"][::every]
+        journal.say(f"every {every}. sample is used: more does not fit train.cache_mb: {section.cache_mb}")
+        made = store()
+    started = time.monotonic()
+    made.fill(threads=max(1, section.workers))
+    size = f"{len(made.cache)} pictures of {made.bytes / MEGABYTE:.0f} MB"
+    journal.say(f"videos decoded once in {time.monotonic() - started:.0f} s: {size} kept as placed")
+    return made
 
 
 def starting_model(run: Run, problem: Problem, say: Callable[[str], None]) -> Model:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sightline.core.assemble import assemble
+from sightline.core.predictor import Predictor
 from sightline.core.records import Sample
+from sightline.core.results import Result
 from sightline.core.specs import Task
 from sightline.data.samples import read_inputs
 from sightline.draw import contact_sheet, draw_results, fit_scale
-from sightline.evaluate import CHIEF, score
+from sightline.evaluate import CHIEF, Scores, score
 from sightline.models.base import Model
 from sightline.models.predictor import torch_predictor
 from sightline.train.batches import Pictures
 from sightline.train.engine import LOSS, Validate
 from sightline.train.journal import Journal
 from sightline.train.labels import Labeller
+from sightline.train.placed import PlacedStore
 
 LOSS_ELEMENTS = 64
 LOSS_BATCH = 8
@@ -49,11 +53,38 @@ def validator(
     measured = any(task in CHIEF for task in model.signature.tasks)
 
     def validate(model: Model, epoch: int) -> dict[str, float]:
-        metrics = score(torch_predictor(model, device), dataset, ids) if measured else {}
+        metrics = _score(model, dataset, chosen, ids, device) if measured else {}
         journal.pictures("predictions", drawn(model, dataset, shown, device), epoch)
         return metrics | {LOSS: mean_loss(model, pictures, device)}
 
     return validate
+
+
+def _score(
+    model: Model, dataset: Any, chosen: Sequence[Sample], ids: Sequence[str], device: torch.device
+) -> dict[str, float]:
+    """The figures of `evaluate.score`, from placed pictures where the dataset keeps such."""
+    predictor = torch_predictor(model, device)
+    if not isinstance(dataset, PlacedStore):
+        return score(predictor, dataset, ids)
+    scores = Scores.of(predictor.signature, dataset.classes)
+    for sample, results in stored_answers(predictor, dataset, chosen):
+        scores.add(sample.target, results, dataset.read_map)
+    return scores.values()
+
+
+def stored_answers(
+    predictor: Predictor, store: PlacedStore, chosen: Sequence[Sample]
+) -> Iterator[tuple[Sample, dict[str, Result]]]:
+    """Samples with what a predictor answers, from the pictures of a store."""
+    signature = predictor.signature
+    for start in range(0, len(chosen), predictor.batch):
+        part = chosen[start : start + predictor.batch]
+        rows = [store.placed(sample, signature.inputs) for sample in part]
+        placed = {name: np.stack([row[0][name] for row in rows]) for name in signature.inputs}
+        outputs = predictor.infer(placed)
+        for i, (sample, (_, matrix, size_wh)) in enumerate(zip(part, rows, strict=True)):
+            yield sample, assemble(outputs, i, signature, matrix, size_wh)
 
 
 def spread(count: int, most: int) -> list[int]:
