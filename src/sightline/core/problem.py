@@ -116,7 +116,11 @@ class AugmentSection(_Strict):
 
 
 class TrainSection(_Strict):
-    """How long and how the model is trained; every value stands in the run's config."""
+    """How long and how the model is trained; every value stands in the run's config.
+
+    `share` is the part of the training elements that one epoch draws: neighbouring frames of a film are
+    much alike, and shorter epochs are judged, mined and budgeted more finely.
+    """
 
     epochs: Count = 30
     batch: Count = 16
@@ -136,6 +140,7 @@ class TrainSection(_Strict):
     precision: Precision = "f32"
     workers: Annotated[int, Field(ge=0)] = 2
     sampling: Sampling = "plain"
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
     class_weights: Literal["none", "effective-number"] = "none"
     cache: Literal["none", "memory", "disk"] = "memory"
     cache_mb: Count = 2048
@@ -146,6 +151,46 @@ class TrainSection(_Strict):
     seed: int = 0
     minutes: Positive | None = None
     augment: AugmentSection = Field(default_factory=AugmentSection)
+
+
+class MineSection(_Strict):
+    """Which crops of the training part the fine stage of a two-stage locator sees (`train.mining`).
+
+    `crops`: `mined` from the coarse stage's own answers, or plain `random` ones about the truth, up to
+    `jitter` of the window's side off (for comparison). `stride` takes every n-th frame. Of an epoch's
+    crops `hard` are drawn by their loss, which is looked at again `every` so many epochs. On a share
+    `background` of the frames a window of the next best place of the coarse heatmap is added.
+    """
+
+    crops: Literal["mined", "random"] = "mined"
+    jitter: Share = 0.25
+    stride: Count = 1
+    hard: Share = 0.3
+    every: Count = 3
+    background: Share = 0.2
+
+
+class StageSection(_Strict):
+    """One stage of several: its architecture, how it is trained, and for a fine one how crops are mined."""
+
+    model: ModelSection
+    train: TrainSection = Field(default_factory=TrainSection)
+    mine: MineSection | None = None
+
+
+class StagesSection(_Strict):
+    """The two networks of a coarse-to-fine locator."""
+
+    coarse: StageSection
+    fine: StageSection
+
+
+class PipelineSection(_Strict):
+    """How the stages work together in the package (`runtime.coarse_to_fine`)."""
+
+    kind: Literal["coarse-to-fine"] = "coarse-to-fine"
+    mode: str = "track"
+    settings: dict[str, float] = Field(default_factory=dict)
 
 
 class ExportSection(_Strict):
@@ -197,6 +242,8 @@ class Problem(_Strict):
     split: SplitSection = Field(default_factory=SplitSection)
     model: ModelSection
     train: TrainSection = Field(default_factory=TrainSection)
+    stages: StagesSection | None = None
+    pipeline: PipelineSection | None = None
     export: ExportSection = Field(default_factory=ExportSection)
     criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)]
 
@@ -208,6 +255,45 @@ class Problem(_Strict):
             value = {**value, "tasks": [value["task"]]}
             del value["task"]
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _coarse(cls, value: Any) -> Any:
+        """Of two stages, the coarse one stands where a single model would."""
+        stages = value.get("stages") if isinstance(value, dict) else None
+        if not isinstance(stages, dict) or not isinstance(stages.get("coarse"), dict):
+            return value
+        own = {key: stages["coarse"][key] for key in ("model", "train") if key in stages["coarse"]}
+        for key in ("model", "train"):
+            if key in value and value[key] != own.get(key, value[key]):
+                raise ValueError(f"{key} stands in each of the stages; leave out the one beside them")
+        return {**value, **own}
+
+    @model_validator(mode="after")
+    def _staged(self) -> Problem:
+        if self.pipeline is not None and self.stages is None:
+            raise ValueError("a pipeline needs stages")
+        if self.stages is not None and self.tasks != ("locate",):
+            raise ValueError("stages are for the task locate alone")
+        return self
+
+    def stage(self, name: Literal["coarse", "fine"]) -> Problem:
+        """One of the stages as a problem of its own.
+
+        Raises:
+            ProblemError: the problem has no stages.
+        """
+        if self.stages is None:
+            raise ProblemError("has no stages", where=self.name, remedy="give stages.coarse and stages.fine")
+        chosen: StageSection = getattr(self.stages, name)
+        changes = {"model": chosen.model, "train": chosen.train, "stages": None, "pipeline": None}
+        return self.model_copy(update=changes)
+
+    @property
+    def mine(self) -> MineSection:
+        """How crops of the fine stage are mined."""
+        found = self.stages.fine.mine if self.stages is not None else None
+        return found or MineSection()
 
     @classmethod
     def load(cls, path: str | Path) -> Problem:

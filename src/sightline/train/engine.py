@@ -20,6 +20,8 @@ from sightline.models.base import Batch, Model, Tensors
 from sightline.train.batches import Loader
 from sightline.train.checkpoint import State, load_state, save_state
 from sightline.train.journal import Journal
+from sightline.train.material import Material
+from sightline.train.mining import MinedSampler
 from sightline.train.optim import Ema, optimizer
 from sightline.train.sampling import Sampler, steps_of
 
@@ -43,18 +45,20 @@ class Job:
         validate: metrics of a model after an epoch (0-based).
         monitor: the metric that says which epoch is best.
         device: where the model runs.
+        material: what `loader` and `validate` stand on.
     """
 
     model: Model
     section: TrainSection
     loader: Loader
-    sampler: Sampler
+    sampler: Sampler | MinedSampler
     folder: Path
     epochs: int
     journal: Journal
     validate: Validate
     monitor: str
     device: torch.device
+    material: Material
 
     @property
     def per_epoch(self) -> int:
@@ -139,5 +143,5 @@ def halve(engine: Engine, largest: int) -> None:
     )
 
 
-def _unseen(sampler: Sampler) -> NDArray[np.float32]:
+def _unseen(sampler: Sampler | MinedSampler) -> NDArray[np.float32]:
     return np.full(sampler.size, np.nan, np.float32)

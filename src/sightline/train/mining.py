@@ -1,9 +1,9 @@
 """Crops for the fine stage of a two-stage locator, drawn from what the coarse stage really does.
 
 Plain random crops about the truth teach the fine stage errors that the coarse one does not make, and hide
-those that it does. So the trained coarse stage answers its own training frames first, and each crop is centred
-where it would have put the window: near the thing with its real errors, on what it mistook for the thing, and
-on the next best place of its heatmap. Every few epochs the crops of which the fine stage's own loss was
+those that it does. So the trained coarse stage answers its own training frames first, and each crop is
+centred where it would have put the window: near the thing with its real errors, on what it mistook for the
+thing, and on the next best place of its heatmap. Every few epochs the crops of which the fine stage's own loss was
 highest are drawn more often (hard example mining, Shrivastava et al. 2016).
 
 What is drawn depends on the seed, the epoch and the losses saved at the last re-mining, which are kept in the
@@ -28,8 +28,8 @@ from sightline.core.problem import MineSection
 from sightline.core.records import Record, Sample
 from sightline.core.specs import InputSpec
 from sightline.models.base import Model
-from sightline.train.sampling import by_loss, drawn
 from sightline.train.placed import PlacedStore
+from sightline.train.sampling import by_loss, drawn_rows
 
 F64 = NDArray[np.float64]
 Point = tuple[float, float]
@@ -186,39 +186,31 @@ def _last_seen(samples: Sequence[Sample]) -> list[Point | None]:
 
 
 class MinedSampler:
-    """Epochs of crops: kinds by their shares, and within them more of those whose loss was high.
+    """Epochs of crops, more of those whose loss was high.
 
     Args:
         crops: the pool.
-        section: shares, and how often to mine again.
-        length: crops an epoch; all of the pool's number unless given.
+        section: the share drawn by loss, and how often to mine again.
         seed: of the draws.
         folder: where the losses of each re-mining are kept.
+        share: crops an epoch, as a share of the pool's number.
     """
 
     def __init__(
-        self, crops: Sequence[Crop], section: MineSection, seed: int, folder: Path, length: int | None = None
+        self, crops: Sequence[Crop], section: MineSection, seed: int, folder: Path, share: float = 1.0
     ) -> None:
         self.section, self.seed, self.folder = section, seed, folder
-        self.size, self.length = len(crops), length or len(crops)
-        self._kinds = np.array([KINDS.index(crop.kind) for crop in crops])
+        self.size, self.length = len(crops), max(1, round(share * len(crops)))
 
     def epoch(self, epoch: int, losses: NDArray[np.float32]) -> NDArray[np.int64]:
         """Rows (length, 2) of index and repeat, shuffled; see `sampling.Sampler.epoch`."""
-        mined = self._mined(epoch, losses)
-        random = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, epoch, 0, 1 << 32]))
-        counts = drawn(self.expected(mined), self.length, random)
-        indices = np.repeat(np.arange(self.size), counts)
-        starts = np.repeat(np.cumsum(counts) - counts, counts)
-        rows = np.column_stack([indices, np.arange(len(indices)) - starts]).astype(np.int64)
-        return rows[random.permutation(len(rows))]
+        return drawn_rows(self.expected(self._mined(epoch, losses)), self.length, self.seed, epoch)
 
     def expected(self, losses: NDArray[np.float32]) -> F64:
         """How often (N,) each crop is drawn in an epoch, on average."""
         plain = np.full(self.size, 1 / self.size)
-        shares = plain if self.section.crops == "random" else (
-            (1 - self.section.hard) * plain + self.section.hard * by_loss(losses)
-        )
+        hard = self.section.hard if self.section.crops == "mined" else 0.0
+        shares = (1 - hard) * plain + hard * by_loss(losses)
         expected: F64 = shares * self.length
         return expected
 
@@ -228,9 +220,8 @@ class MinedSampler:
         path = self.folder / f"losses-{first:04d}.npy"
         if epoch == first:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with written_whole(path) as part:
-                with part.open("wb") as file:
-                    np.save(file, losses)
+            with written_whole(path) as part, part.open("wb") as file:
+                np.save(file, losses)
             return losses
         try:
             found: NDArray[np.float32] = np.load(path, allow_pickle=False)

@@ -5,9 +5,9 @@ film. Training needs far less: a small picture, or a window about a point. So ea
 start, and what its samples need of each frame goes into an arena that all loader processes share (`cache`):
 
 * for inputs that shrink the picture, the frame after the whole-factor area reduction that the reference
-  placing (`geometry.warp`) begins with: what remains to be done gives the same pixels as from the whole frame;
-* for `native` inputs, an exact copy of the window about the sample's centre, with the margin that augmentation
-  may reach into.
+  placing (`geometry.warp`) begins with: what remains to be done gives the pixels of the whole frame's placing;
+* for `native` inputs, an exact copy of the window about the sample's centre, with the margin that
+  augmentation may reach into.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def _key(sample: Sample) -> object:
 
 
 def wanted(sample: Sample, spec: InputSpec, section: AugmentSection) -> tuple[tuple[int, int, int, int], int]:
-    """The window (x, y, w, h) to keep of a sample's frames, zeros for all of it, and the factor to reduce by."""
+    """The window (x, y, w, h) to keep of a sample's frames, zeros for all of them, and the factor to shrink by."""
     size_wh = next(iter(sample.inputs.values()))[-1].size_wh
     if spec.fit == "native":
         start = -placement(size_wh, spec, sample.centre)[:, 2]
@@ -211,10 +211,7 @@ def wanted(sample: Sample, spec: InputSpec, section: AugmentSection) -> tuple[tu
 
 def reach(side: int, section: AugmentSection) -> int:
     """How far, in whole even pixels, a moved native window may reach beyond its own side."""
-    if section.rotate or section.shear or section.rotate90:
-        widened = side * 1.5
-    else:
-        widened = side * 1.0
+    widened = side * (1.5 if section.rotate or section.shear or section.rotate90 else 1.0)
     far = widened / section.scale[0] / 2 - side / 2 + section.translate * side / section.scale[0]
     return 2 * int(np.ceil(far / 2)) + (2 if far > 0 else 0)
 
@@ -248,9 +245,7 @@ def storable(samples: Iterable[Sample], inputs: Mapping[str, InputSpec]) -> bool
         return False
     records = [record for rows in first.inputs.values() for record in rows]
     films = all(r.frame >= 0 and Path(r.media).suffix.lower() in VIDEO_SUFFIXES for r in records)
-    return films and all(
-        spec.fit == "native" or wanted(first, spec, NO_MOVE)[1] > 1 for spec in pictures
-    )
+    return films and all(spec.fit == "native" or wanted(first, spec, NO_MOVE)[1] > 1 for spec in pictures)
 
 
 def fitting(sizes: int, limit_mb: int) -> int:

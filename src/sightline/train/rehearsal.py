@@ -25,7 +25,7 @@ from sightline.train.loop import optimise
 from sightline.train.optim import set_rates
 from sightline.train.run import begin
 from sightline.train.sampling import divided
-from sightline.train.training import chosen_device, part_samples, prepare
+from sightline.train.training import chosen_device, prepare
 from sightline.train.validation import spread, validator
 
 TEN = 10
@@ -97,11 +97,12 @@ def rehearse(
     with tempfile.TemporaryDirectory() as folder:
         run = begin(Path(folder) / "run", problem, dataset, split, resume=False)
         job = prepare(run, problem, dataset, split, where, progress=False)
-        samples = part_samples(dataset, split, "train", job.model)
+        samples, dataset = job.material.train, job.material.dataset
         ten = [samples[i] for i in spread(len(samples), TEN)]
         losses, words = learn(job, dataset, ten)
-        job = prepare(run, problem, dataset, split, where, progress=False)
-        pace = measure(job, dataset, part_samples(dataset, split, "val", job.model))
+        found = job.material
+        job = prepare(run, problem, dataset, split, where, progress=False, material=found)
+        pace = measure(job, dataset, found.val)
         steps = job.epochs * job.per_epoch
         judgings = math.ceil(job.epochs / job.section.validate_every)
         return Rehearsal(

@@ -140,8 +140,8 @@ def build_model(problem: Problem, classes: tuple[str, ...]) -> Model:
     return build(section.name, tasks=problem.tasks, classes=classes, inputs=inputs, **section.options)
 
 
-def config_key(problem: Problem, dataset: Any, split: Any) -> dict[str, Any]:
-    """What determines the trained weights, as plain values."""
+def config_key(problem: Problem, dataset: Any, split: Any, mined: str = "") -> dict[str, Any]:
+    """What determines the trained weights, as plain values; `mined` is the fingerprint of mined crops."""
     asked = problem.model_dump(mode="json")
     train = {name: value for name, value in asked["train"].items() if name not in FREE}
     weights = Path(problem.model.weights)
@@ -154,10 +154,11 @@ def config_key(problem: Problem, dataset: Any, split: Any) -> dict[str, Any]:
         "classes": list(dataset.classes),
         "dataset": dataset.fingerprint,
         "split": split.fingerprint,
+        **({"mined": mined} if mined else {}),
     }
 
 
-def begin(out: Path, problem: Problem, dataset: Any, split: Any, *, resume: bool) -> Run:
+def begin(out: Path, problem: Problem, dataset: Any, split: Any, *, resume: bool, mined: str = "") -> Run:
     """Make the folder of a new run, or open that of the same one to go on.
 
     Raises:
@@ -166,11 +167,11 @@ def begin(out: Path, problem: Problem, dataset: Any, split: Any, *, resume: bool
         StorageError: the folder cannot be made, read or written to.
     """
     with refusals(out):
-        return _begun(out.absolute(), problem, dataset, split, resume=resume)
+        return _begun(out.absolute(), problem, dataset, split, resume=resume, mined=mined)
 
 
-def _begun(out: Path, problem: Problem, dataset: Any, split: Any, *, resume: bool) -> Run:
-    key = config_key(problem, dataset, split)
+def _begun(out: Path, problem: Problem, dataset: Any, split: Any, *, resume: bool, mined: str) -> Run:
+    key = config_key(problem, dataset, split, mined)
     if (out / CONFIG).exists():
         run = Run.open(out)
         changed = differing(run.config["key"], key)

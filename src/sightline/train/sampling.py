@@ -28,11 +28,12 @@ class Sampler:
             element's last loss); see `data.balance.record_weights`.
         labels: the classes in each element.
         seed: of the order.
+        share: of that, how much one epoch draws.
     """
 
-    def __init__(self, kind: Sampling, labels: Labels, seed: int) -> None:
+    def __init__(self, kind: Sampling, labels: Labels, seed: int, share: float = 1.0) -> None:
         self.kind, self.seed, self.size = kind, seed, len(labels)
-        self.expected: Counts = record_weights(labels, "plain" if kind == "loss" else kind)
+        self.expected: Counts = share * record_weights(labels, "plain" if kind == "loss" else kind)
         self.length = max(1, round(float(self.expected.sum())))
 
     def epoch(self, epoch: int, losses: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -42,13 +43,18 @@ class Sampler:
             epoch: 0-based.
             losses: (N,) last loss of each element, NaN where not seen yet.
         """
-        random = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, epoch, 0, 1 << 32]))
         expected = by_loss(losses) * self.size if self.kind == "loss" else self.expected
-        counts = drawn(expected, self.length, random)
-        indices = np.repeat(np.arange(self.size), counts)
-        starts = np.repeat(np.cumsum(counts) - counts, counts)
-        rows = np.column_stack([indices, np.arange(len(indices)) - starts]).astype(np.int64)
-        return rows[random.permutation(len(rows))]
+        return drawn_rows(expected, self.length, self.seed, epoch)
+
+
+def drawn_rows(expected: Counts, length: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Rows (length, 2) of index and repeat, shuffled, from how often each index is expected (N,)."""
+    random = np.random.Generator(np.random.Philox(key=seed, counter=[0, epoch, 0, 1 << 32]))
+    counts = drawn(expected, length, random)
+    indices = np.repeat(np.arange(len(expected)), counts)
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    rows = np.column_stack([indices, np.arange(len(indices)) - starts]).astype(np.int64)
+    return rows[random.permutation(len(rows))]
 
 
 def by_loss(losses: NDArray[np.float32]) -> Counts:

@@ -13,24 +13,23 @@ import cv2
 import numpy as np
 import torch
 
-from sightline.core.errors import DatasetError, StorageError
+from sightline.core.errors import StorageError
 from sightline.core.files import write_json
 from sightline.core.lock import held
 from sightline.core.problem import Problem, TrainSection
 from sightline.core.records import Sample
 from sightline.data.balance import class_weights
 from sightline.data.counting import shown_by_all
-from sightline.data.samples import samples
 from sightline.models.base import Model
 from sightline.models.weights import load_weights
 from sightline.train.batches import Loader, Pictures
-from sightline.train.cache import MEGABYTE, Cached
 from sightline.train.checkpoint import STATE
 from sightline.train.engine import Job, Validate
 from sightline.train.journal import Journal
 from sightline.train.labels import Labeller
 from sightline.train.loop import fit
-from sightline.train.placed import PlacedStore, fitting, storable
+from sightline.train.material import Material, gathered
+from sightline.train.mining import Mined, MinedSampler
 from sightline.train.run import CONFIG, Run, begin, build_model
 from sightline.train.sampling import Sampler
 from sightline.train.validation import default_monitor, validator
@@ -46,6 +45,7 @@ def train(
     progress: bool = True,
     validate: Validate | None = None,
     device: str | torch.device | None = None,
+    mined: Mined | None = None,
 ) -> Run:
     """Train the problem's model on a split's `train` part, judged on its `val` part.
 
@@ -60,6 +60,7 @@ def train(
         progress: tell the terminal.
         validate: metrics of a model after an epoch; `evaluate` on the `val` part unless given.
         device: where to train; the first CUDA device where there is one, else the CPU.
+        mined: crops to learn from and to be judged by in place of the split's samples (`train.mining`).
 
     Returns:
         The run, whose best weights `run.model()` gives.
@@ -70,14 +71,16 @@ def train(
         DatasetError: the split has no elements to train on, or labels are absent.
         TrainingFailed: a loss that is not a number, or no memory for a single element.
     """
-    run = begin(Path(out), problem, dataset, split, resume=resume)
+    key = mined.fingerprint if mined is not None else ""
+    run = begin(Path(out), problem, dataset, split, resume=resume, mined=key)
     where = chosen_device(device)
     threads = cv2.getNumThreads()
     with held(run.folder, "another process trains in this folder", "wait for it, or end it"):
         if not run.done:
             try:
-                plan(run, problem, dataset, split, where)
-                fit(prepare(run, problem, dataset, split, where, progress=progress, validate=validate))
+                told = {"progress": progress, "mined": mined}
+                found = plan(run, problem, dataset, split, where, **told)
+                fit(prepare(run, problem, dataset, split, where, validate=validate, material=found, **told))
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
@@ -91,16 +94,32 @@ def train(
     return run
 
 
-def plan(run: Run, problem: Problem, dataset: Any, split: Any, device: torch.device) -> None:
-    """Fix the epochs of a run with a budget of minutes, once: a resume must find the same schedule."""
+def plan(
+    run: Run,
+    problem: Problem,
+    dataset: Any,
+    split: Any,
+    device: torch.device,
+    *,
+    progress: bool = False,
+    mined: Mined | None = None,
+) -> Material | None:
+    """Fix the epochs of a run with a budget of minutes, once: a resume must find the same schedule.
+
+    Gives the material that was gathered for it, whose pictures need not be decoded again.
+    """
     if problem.train.minutes is None or "planned" in run.config:
-        return
+        return None
     from sightline.train.rehearsal import measure, planned_epochs
 
-    job = prepare(run, problem, dataset, split, device, progress=False)
-    pace = measure(job, dataset, part_samples(dataset, split, "val", job.model))
-    run.config["epochs"], run.config["planned"] = planned_epochs(job, pace, problem.train.minutes), True
+    started = time.monotonic()
+    job = prepare(run, problem, dataset, split, device, progress=progress, mined=mined)
+    found = job.material
+    pace = measure(job, found.dataset, found.val)
+    left = problem.train.minutes - (time.monotonic() - started) / 60
+    run.config["epochs"], run.config["planned"] = planned_epochs(job, pace, max(left, 0.0)), True
     write_json(run.folder / CONFIG, run.config)
+    return found
 
 
 def chosen_device(device: str | torch.device | None) -> torch.device:
@@ -117,22 +136,23 @@ def prepare(
     *,
     progress: bool,
     validate: Validate | None = None,
+    mined: Mined | None = None,
+    material: Material | None = None,
 ) -> Job:
-    """Everything the loop needs."""
+    """Everything the loop needs; `material` where it was gathered before."""
     section = problem.train
     torch.manual_seed(section.seed)
     journal = Journal(run.folder, workers=section.workers, quiet=not progress)
     model = starting_model(run, problem, journal.say)
     journal.metadata = metadata(model)
-    parts = {name: part_samples(dataset, split, name, model, journal.say) for name in ("train", "val")}
-    dataset = kept(dataset, parts, model, section, run.folder, journal)
-    labels = balanced(model, dataset, parts["train"], section)
+    found = material or gathered(dataset, split, model, section, run.folder, journal.say, mined)
+    dataset, labels = found.dataset, balanced(model, found.dataset, found.train, section)
     epochs = int(run.config["epochs"])
     tasks = model.signature.tasks
     labeller = Labeller(tasks, dataset.classes, dataset.read_map, min_visible=section.augment.min_visible)
     pictures = Pictures(
         dataset,
-        parts["train"],
+        found.train,
         model.signature.inputs,
         labeller,
         section=section.augment,
@@ -142,57 +162,26 @@ def prepare(
     loader = Loader(pictures, section.workers, pin=device.type == "cuda")
     monitor = section.monitor or default_monitor(tasks)
     journal.told.add(monitor)
-    check = validate or validator(dataset, parts["val"], model, journal, device)
+    sampler: Sampler | MinedSampler
+    if mined is not None:
+        folder = run.folder / "mined"
+        sampler = MinedSampler(found.crops, mined.section, section.seed, folder, section.share)
+    else:
+        sampler = Sampler(section.sampling, labels, section.seed, section.share)
+    check = validate or validator(dataset, found.val, model, journal, device)
     return Job(
         model=model,
         section=section,
         loader=loader,
-        sampler=Sampler(section.sampling, labels, section.seed),
+        sampler=sampler,
         folder=run.folder,
         epochs=epochs,
         journal=journal,
         validate=check,
         monitor=monitor,
         device=device,
+        material=found,
     )
-
-
-def kept(
-    dataset: Any,
-    parts: dict[str, list[Sample]],
-    model: Model,
-    section: TrainSection,
-    folder: Path,
-    journal: Journal,
-) -> Any:
-    """The dataset with its decoded pictures kept as the section asks; parts are thinned where they do not fit.
-
-    Frames of videos of which little is used are kept as placed, and filled in here by one pass over every
-    video; other pictures are kept as they are read.
-    """
-    if section.cache == "none":
-        return dataset
-    inputs = model.signature.inputs
-    if not all(storable(part, inputs) for part in parts.values()):
-        records = [r for part in parts.values() for s in part for rows in s.inputs.values() for r in rows]
-        return Cached(dataset, records, section.cache, section.cache_mb, folder)
-    changes = {"train": section.augment, "val": None}
-
-    def store() -> PlacedStore:
-        asked = [(parts[name], changes[name]) for name in parts]
-        return PlacedStore(dataset, asked, inputs, section.cache, section.cache_mb, folder)
-
-    made = store()
-    every = fitting(made.bytes, section.cache_mb)
-    if every > 1:
-        parts["train"], parts["val"] = parts["train"][::every], parts["val"][::every]
-        journal.say(f"every {every}. sample is used: more does not fit train.cache_mb: {section.cache_mb}")
-        made = store()
-    started = time.monotonic()
-    made.fill(threads=max(1, section.workers))
-    size = f"{len(made.cache)} pictures of {made.bytes / MEGABYTE:.0f} MB"
-    journal.say(f"videos decoded once in {time.monotonic() - started:.0f} s: {size} kept as placed")
-    return made
 
 
 def starting_model(run: Run, problem: Problem, say: Callable[[str], None]) -> Model:
@@ -201,24 +190,6 @@ def starting_model(run: Run, problem: Problem, say: Callable[[str], None]) -> Mo
     if problem.model.weights != "none" and not (run.folder / "last" / STATE).exists():
         say(str(load_weights(model, problem.model.weights)))
     return model
-
-
-def part_samples(
-    dataset: Any, split: Any, part: str, model: Model, say: Callable[[str], None] | None = None
-) -> list[Sample]:
-    """Samples of a part; `say` hears of records that are none for want of another sensor's record.
-
-    Raises:
-        DatasetError: there are none.
-    """
-    found = samples(dataset, split.part(part), model.signature.inputs)
-    lone = found.unpaired
-    if lone and say is not None:
-        shown = ", ".join(lone[:3]) + (", ..." if len(lone) > 3 else "")
-        say(f"{part}: {len(lone)} of {len(lone) + len(found)} records have no partner in time: {shown}")
-    if not found:
-        raise DatasetError(f"part {part!r} of the split has no elements", where=dataset.root)
-    return list(found)
 
 
 def balanced(model: Model, dataset: Any, part: Sequence[Sample], section: TrainSection) -> list[list[int]]:
