@@ -2,12 +2,12 @@
 
 Coarse and fine stage are trained from scratch on simulated rallies, exported as one package, and the package
 answers whole films of other seeds, halls, cameras and players, frame by frame through its stream, as `watch`
-would. **All of this is simulation**: it says how well the system learns what it is shown, not how well it does
-on a real court (`locate_real.py` says what little can be said of that).
+would. **All of this is simulation**: it says how well the system learns what it is shown, not how well it
+does on a real court (`locate_real.py` says what little can be said of that).
 
-The clock of 40 minutes covers everything from the dataset to the last weights: decoding, both trainings, their
-validations and the mining between them. Epochs are fixed beforehand from measured steps. Films are rendered
-once and kept, and are not counted.
+The clock of 40 minutes covers everything from the dataset to the last weights: decoding, both trainings,
+their validations and the mining between them. Epochs are fixed beforehand from measured steps. Films are
+rendered once and kept, and are not counted.
 
     python benchmarks/locate.py [--out FOLDER] [--seed 0] [--minutes 38]
 
@@ -18,19 +18,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from locate_data import TEST, TRAIN, rendered
-
 from sightline.core.problem import Problem
 from sightline.data.dataset import Dataset
 from sightline.data.importing import import_dataset
 from sightline.data.split import Split, make_split
-from sightline.train.stages import StagedRun, train_stages
+from sightline.train.stages import train_stages
 
 REPO = Path(__file__).resolve().parent.parent
 LIMIT_S = 40 * 60
@@ -48,7 +46,13 @@ RECIPE: dict[str, Any] = {
             "model": {
                 "name": "locator",
                 "input": {"size": [480, 288], "fit": "letterbox", "frames": 3},
-                "options": {"backbone": "regnetx_002", "width": 32, "stride": 4},
+                "options": {
+                    "backbone": "regnetx_002",
+                    "width": 32,
+                    "stride": 4,
+                    "loss": "heatmap",
+                    "sharpen": 6,
+                },
             },
             "train": {
                 "epochs": 200,
@@ -71,7 +75,13 @@ RECIPE: dict[str, Any] = {
             "model": {
                 "name": "locator",
                 "input": {"size": [192, 192], "fit": "native", "frames": 3},
-                "options": {"backbone": "regnetx_002", "width": 32, "stride": 4},
+                "options": {
+                    "backbone": "regnetx_002",
+                    "deepest": 16,
+                    "width": 32,
+                    "stride": 4,
+                    "sharpen": 4,
+                },
             },
             "mine": {"stride": 2, "hard": 0.3, "every": 4},
             "train": {
@@ -106,16 +116,17 @@ RECIPE: dict[str, Any] = {
 
 def main() -> int:
     args = arguments()
-    films = {f.name: rendered(args.out / "films", f) for f in (TRAIN, TEST)}
+    shown = rendered(args.out / "films", TRAIN)
     import torch  # after sightline.train, which tells its threads not to spin for long
 
     torch.set_num_threads(args.threads)
     problem = recipe(args.seed, args.minutes)
     clock = Clock(args.out / f"seconds-{args.tag}.json")
-    dataset, split = prepared(args.out / "dataset", films[TRAIN.name], problem)
+    dataset, split = prepared(args.out / "dataset", shown, problem)
     run = train_stages(problem, dataset, split, args.out / f"run-{args.tag}")
     spent = clock.stop()
-    print(f"trained in {spent / 60:.1f} min, of {LIMIT_S / 60:g}")
+    print(f"trained in {spent / 60:.1f} min, of {LIMIT_S / 60:g}", flush=True)
+    rendered(args.out / "films", TEST)
     return 0
 
 

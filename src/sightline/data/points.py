@@ -1,4 +1,9 @@
-"""Points where people did not write them down: hidden ones that nobody marked, and centres of boxes."""
+"""Points where people did not write them down: hidden ones that nobody marked, and centres of boxes.
+
+One rule for all rooms: a thing that is marked on a picture, as seen or as hidden, was looked for there; one
+that bears no mark was not, nothing is known of it, and the picture is neither trained on nor measured for it
+(`looked_for`). The import writes the hidden mark on pictures that a person looked at and left empty.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,12 @@ from collections.abc import Iterable
 
 from sightline.core.records import Annotation, Record
 from sightline.data.ledger import Ledger
+
+
+def looked_for(record: Record) -> dict[int, Annotation]:
+    """The classes whose point was looked for on a record, each with its (first) mark, seen or hidden."""
+    marks = (a for a in reversed(record.annotations) if a.kind == "point" or not a.visible)
+    return {mark.label: mark for mark in marks}
 
 
 def with_hidden_points(records: list[Record], ledger: Ledger) -> list[Record]:

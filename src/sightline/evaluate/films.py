@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from sightline.core.picture import Picture, from_av
 from sightline.core.predictor import AnyPredictor
 from sightline.core.records import Record
 from sightline.core.results import Points
+from sightline.data.points import looked_for
 from sightline.evaluate.bootstrap import Estimate, draws, summary
 from sightline.evaluate.metrics.base import F32, F64, Values, share
 from sightline.evaluate.metrics.locate import weighted_quantile
@@ -154,7 +156,7 @@ class Columns:
 
     def binned(self, by: F64, edges: Sequence[float], rounds: int = 300) -> Iterator[dict[str, Any]]:
         """A row a bin of a column (`speed`, `blur`), of the frames where the thing is in sight."""
-        for low, high in zip(edges[:-1], edges[1:], strict=True):
+        for low, high in pairwise(edges):
             inside = self.where(self.seen & (by >= low) & (by < high))
             if inside.seen.any():
                 found = inside.estimates(rounds)
@@ -215,11 +217,7 @@ def _follow_one(
         record = records.get(index)
         out.group.append((record.group or record.media) if record else path.name)
         out.frame.append(index)
-        mark = (
-            next((a for a in record.annotations if a.kind == "point" or not a.visible), None)
-            if record
-            else None
-        )
+        mark = next(iter(looked_for(record).values()), None) if record else None
         seen = mark is not None and mark.visible and mark.point is not None
         out.truth.append(mark.point if seen and mark is not None and mark.point else (np.nan, np.nan))
         out.known.append(mark is not None)

@@ -19,11 +19,13 @@ def card(manifest: Manifest, problem: Problem, checks: Sequence[Check], measured
         checks: the parity checks that were passed.
         measured_on: how many pictures the quality was measured on.
     """
-    (stage,) = manifest.stages.values()
+    stages = tuple(manifest.stages.values())
+    stage = stages[-1]  # the one that answers
     parts = [
         f"# {manifest.name}, version {manifest.version}",
         problem.why.strip(),
-        _what(stage, problem),
+        *(_what(one, name, problem, len(stages) > 1) for name, one in manifest.stages.items()),
+        _pipeline(manifest),
         _quality(manifest, measured_on),
         _criteria(problem),
         _thresholds(stage),
@@ -35,15 +37,26 @@ def card(manifest: Manifest, problem: Problem, checks: Sequence[Check], measured
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _what(stage: Stage, problem: Problem) -> str:
+def _what(stage: Stage, name: str, problem: Problem, several: bool) -> str:
+    own = getattr(problem.stages, name, None) if several else None
+    architecture = own.model.name if own is not None else problem.model.name
     inputs = "\n".join(f"- input `{name}`: {_input(spec)}" for name, spec in stage.signature.inputs.items())
     return (
-        "## What it is\n\n"
+        f"## {f'Stage {name}' if several else 'What it is'}\n\n"
         f"- tasks: {', '.join(stage.signature.tasks)}\n"
         f"- classes: {', '.join(stage.signature.classes) or 'none'}\n"
-        f"- architecture: {problem.model.name}, {stage.precision}, runs in {stage.runtime}\n"
+        f"- architecture: {architecture}, {stage.precision}, runs in {stage.runtime}\n"
         f"- made for: {problem.target}\n{inputs}"
     )
+
+
+def _pipeline(manifest: Manifest) -> str:
+    if not manifest.pipeline:
+        return ""
+    how = manifest.pipeline
+    settings = ", ".join(f"{name} {value:g}" for name, value in how.get("settings", {}).items())
+    words = f"{how['kind']}, mode `{how['mode']}`, {settings or 'with its default settings'}"
+    return f"## How the stages work together\n\n{words}"
 
 
 def _input(spec: InputSpec) -> str:

@@ -100,7 +100,7 @@ def export(
     stage = stage_of(signature, tuple(v.name for v in final.graph.output), body, wanted.runtime)
     exported = Predictor(signature, resolve(wanted.runtime)(body, stage, RuntimeOptions()))
     quality = _rescore(run.predictor(), exported, dataset, ids, wanted)
-    speed = {"bench.network_ms": _network_ms(exported), "bench.size_mb": len(body) / 1e6}
+    speed = {"bench.network_ms": network_ms(exported), "bench.size_mb": len(body) / 1e6}
     lineage, reference = _lineage(run, dataset, ids), _reference(exported, dataset, ids)
     manifest = Manifest(run.problem.name, version, {STAGE: stage}, lineage, quality, speed, reference)
     return write_package(
@@ -182,7 +182,7 @@ def _reference(predictor: Predictor, dataset: Dataset, ids: Sequence[str]) -> di
     return reference.to_json()
 
 
-def _network_ms(predictor: Predictor) -> float:
+def network_ms(predictor: Predictor) -> float:
     """Median milliseconds of the network alone, one picture at a time."""
     pixels = {name: example(spec, 1) for name, spec in predictor.signature.inputs.items()}
     times = []

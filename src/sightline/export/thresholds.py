@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sightline.core.geometry import box_iou
 from sightline.core.records import Record
 from sightline.core.results import Detections, Instances, Points, Result
+from sightline.data.points import looked_for
 
 Array = NDArray[Any]
 Answer = tuple[Record, Mapping[str, Result]]
@@ -72,9 +73,11 @@ def best_f1(scores: Array, hits: Array, truths: int) -> float:
 def _judge(result: Result, record: Record, classes: tuple[str, ...]) -> tuple[Array, Array, int]:
     """Scores, whether each row is right, and the number of things to find in one picture."""
     if isinstance(result, Points):
-        in_sight = {classes[a.label] for a in record.annotations if a.point is not None and a.visible}
-        hits = np.array([name in in_sight for name in result.names[: len(result.visible)]], bool)
-        return result.visible, hits, int(hits.sum())
+        marks = {classes[label]: mark.visible for label, mark in looked_for(record).items()}
+        names = result.names[: len(result.visible)]
+        known = np.array([name in marks for name in names], bool)
+        hits = np.array([marks.get(name, False) for name in names], bool)
+        return result.visible[known], hits[known], int(hits.sum())
     assert isinstance(result, (Detections, Instances))
     return _judge_boxes(result, record, classes)
 

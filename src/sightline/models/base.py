@@ -23,7 +23,8 @@ class Batch:
             uint16 depth (B, H, W).
         targets: one mapping an element. Keys present depend on the labels: `label` () i64 for a whole
             picture; `boxes` (N, 4) f32 xyxy, `labels` (N,) i64 and `crowd` (N,) bool; `masks` (N, H, W)
-            bool beside the boxes; `points` (K, 2) f32, `visible` (K,) f32; `segment` (H, W) i64 with
+            bool beside the boxes; `points` (K, 2) f32, `visible` (K,) f32 and `known` (K,) f32, 0 where
+            nobody looked for the point; `segment` (H, W) i64 with
             255 void; `panoptic` (H, W) i64, the row in `labels`, -1 void; `depth` (H, W) f32 metres, 0
             unknown.
         weights: (B,) f32, how much each element counts.

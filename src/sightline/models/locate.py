@@ -177,14 +177,19 @@ class Locator(Model):
     def losses(self, batch: Batch) -> Tensors:
         """`heatmap`: divergence of the heatmap from a Gaussian about the point; `distance`: of the
         decoded point, over the cell size, smooth at one cell; both for visible points only. `visible`:
-        binary cross-entropy, where visibility is judged. A point's terms count by its class weight.
+        binary cross-entropy, where visibility is judged and the point was looked for. A point's terms
+        count by its class weight.
         """
         raw = self.raw(batch.inputs)
         points = torch.stack([target["points"] for target in batch.targets])
         visible = torch.stack([target["visible"] for target in batch.targets])
         terms: Tensors = {}
         if self.design.visibility != "none":
-            terms["visible"] = F.binary_cross_entropy_with_logits(raw["seen"], visible, reduction="none")
+            known = torch.stack(
+                [target.get("known", torch.ones_like(target["visible"])) for target in batch.targets]
+            )
+            wrong = F.binary_cross_entropy_with_logits(raw["seen"], visible, reduction="none")
+            terms["visible"] = wrong * known
         if "heatmap" in self.terms:
             terms["heatmap"] = self._divergence(raw, points) * visible
         if "distance" in self.terms:

@@ -21,6 +21,7 @@ from sightline.core.geometry import (
 from sightline.core.records import Annotation, Record
 from sightline.core.specs import Task
 from sightline.data.counting import VOID, ReadMap, truth_map
+from sightline.data.points import looked_for
 
 Array = NDArray[Any]
 Target = dict[str, Array]
@@ -112,16 +113,21 @@ class Labeller:
         return row[moved]  # -1 reads the last entry, which is -1
 
     def _points(self, record: Record, matrix: Matrix, size_wh: tuple[int, int]) -> Target:
-        """Row k is the object of class k; one that is hidden, absent or off the canvas is not visible."""
+        """Row k is the object of class k; one that is marked hidden or off the canvas is not visible, and of
+        one that nobody marked, seen or hidden, nothing is known (`data.points`).
+        """
         count = max(1, len(self.classes))
         points, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
+        known = np.zeros(count, np.float32)
+        for label in looked_for(record):
+            known[label] = 1.0
         for mark in record.annotations:
             if mark.point is None or not mark.visible:
                 continue
             x, y = move_points(np.array(mark.point), matrix)
             if 0 <= x < size_wh[0] and 0 <= y < size_wh[1]:
                 points[mark.label], visible[mark.label] = (x, y), 1.0
-        return {"points": points, "visible": visible}
+        return {"points": points, "visible": visible, "known": known}
 
     def _segment(self, record: Record, matrix: Matrix, size_wh: tuple[int, int]) -> Array:
         classes = truth_map(record, self.read_map, record.size_wh[::-1], self.classes)

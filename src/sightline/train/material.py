@@ -11,6 +11,7 @@ from typing import Any
 from sightline.core.errors import DatasetError
 from sightline.core.problem import TrainSection
 from sightline.core.records import Sample
+from sightline.data.points import looked_for
 from sightline.data.samples import samples
 from sightline.models.base import Model
 from sightline.train.cache import MEGABYTE, Cached
@@ -98,6 +99,13 @@ def part_samples(dataset: Any, split: Any, part: str, model: Model, say: Say | N
     if lone and say is not None:
         shown = ", ".join(lone[:3]) + (", ..." if len(lone) > 3 else "")
         say(f"{part}: {len(lone)} of {len(lone) + len(found)} records have no partner in time: {shown}")
+    if model.signature.tasks == ("locate",):
+        known = [sample for sample in found if looked_for(sample.target)]
+        if len(known) < len(found) and say is not None:
+            say(
+                f"{part}: {len(found) - len(known)} of {len(found)} records that nobody looked at are left out"
+            )
+        found[:] = known
     if not found:
         raise DatasetError(f"part {part!r} of the split has no elements", where=dataset.root)
     return list(found)

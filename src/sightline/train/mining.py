@@ -3,8 +3,8 @@
 Plain random crops about the truth teach the fine stage errors that the coarse one does not make, and hide
 those that it does. So the trained coarse stage answers its own training frames first, and each crop is
 centred where it would have put the window: near the thing with its real errors, on what it mistook for the
-thing, and on the next best place of its heatmap. Every few epochs the crops of which the fine stage's own loss was
-highest are drawn more often (hard example mining, Shrivastava et al. 2016).
+thing, and on the next best place of its heatmap. Every few epochs the crops of which the fine stage's own
+loss was highest are drawn more often (hard example mining, Shrivastava et al. 2016).
 
 What is drawn depends on the seed, the epoch and the losses saved at the last re-mining, which are kept in the
 run's folder: a training that was cut short draws the same crops when it goes on.

@@ -5,7 +5,7 @@ film. Training needs far less: a small picture, or a window about a point. So ea
 start, and what its samples need of each frame goes into an arena that all loader processes share (`cache`):
 
 * for inputs that shrink the picture, the frame after the whole-factor area reduction that the reference
-  placing (`geometry.warp`) begins with: what remains to be done gives the pixels of the whole frame's placing;
+  placing (`geometry.warp`) begins with: what remains to be done then gives the same pixels;
 * for `native` inputs, an exact copy of the window about the sample's centre, with the margin that
   augmentation may reach into.
 """
@@ -197,7 +197,7 @@ def _key(sample: Sample) -> object:
 
 
 def wanted(sample: Sample, spec: InputSpec, section: AugmentSection) -> tuple[tuple[int, int, int, int], int]:
-    """The window (x, y, w, h) to keep of a sample's frames, zeros for all of them, and the factor to shrink by."""
+    """The window (x, y, w, h) to keep of a sample's frames (zeros: all), and the factor to shrink by."""
     size_wh = next(iter(sample.inputs.values()))[-1].size_wh
     if spec.fit == "native":
         start = -placement(size_wh, spec, sample.centre)[:, 2]

@@ -1,4 +1,4 @@
-"""The training of a coarse-to-fine locator: the coarse stage, then crops mined with it, then the fine stage."""
+"""Training a coarse-to-fine locator: the coarse stage, then crops mined with it, then the fine stage."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import numpy as np
 from sightline.core.errors import ModelError
 from sightline.core.records import Record
 from sightline.core.results import IN_SIGHT, Points, Result
+from sightline.data.points import looked_for
 from sightline.evaluate.metrics.base import F32, F64, Family, Measure, ReadMap, Values, ones, share
 
 WITHIN_PX = (2, 4, 8)
@@ -50,7 +51,7 @@ class Locate(Family):
         """Take one frame; see `Family.add`."""
         if not isinstance(result, Points):
             raise ModelError(f"answers {type(result).__name__} for locate", where=record.id)
-        marks = {a.label: a for a in reversed(record.annotations) if a.kind == "point" or not a.visible}
+        marks = looked_for(record)
         if not marks:
             return False
         if len(result.visible) != len(self.classes):
