@@ -94,6 +94,9 @@ class AugmentSection(_Strict):
     Ranges are symmetric: `rotate: 5` is -5..5 degrees, `brightness: 0.2` is a factor of 0.8..1.2. The
     deviation of the noise is drawn anew for each element, from 0 to `noise`; a network taught with a
     `constant` one learns that pictures are noisy, and errs on clean ones.
+    Past points that a model is told (`track` inputs) are moved by `track_noise` source pixels (a standard
+    deviation), hidden with the share `track_drop`, and put anywhere in the picture with the share
+    `track_wrong`: that is what its own past answers are like.
     """
 
     flip: Share = 0.5
@@ -109,6 +112,9 @@ class AugmentSection(_Strict):
     hue: Annotated[float, Field(ge=0, le=180)] = 0.0
     noise: Annotated[float, Field(ge=0, le=128)] = 0.0
     noise_strength: Literal["random", "constant"] = "random"
+    track_noise: Annotated[float, Field(ge=0)] = 0.0
+    track_drop: Share = 0.0
+    track_wrong: Share = 0.0
     mosaic: Share = 0.0
     copy_paste: Share = 0.0
     off_last: Share = 0.0

@@ -165,6 +165,22 @@ def _noisy(picture: Array, change: Draw) -> Array:
     return out
 
 
+def perturbed(
+    track: NDArray[np.float32], size_wh: tuple[int, int], random: Random, section: AugmentSection
+) -> NDArray[np.float32]:
+    """A track's rows (T, 3) of (x, y, visible) as a model's own past answers might have left them.
+
+    Seen rows tremble, drop out (all zero), or lie anywhere in the picture; hidden rows stay hidden.
+    """
+    noise = random.normal(0, 1, (len(track), 2)) * section.track_noise
+    chance, anywhere = random.random(len(track)), random.uniform(0, 1, (len(track), 2)) * size_wh
+    wrong = chance > 1 - section.track_wrong
+    out = track.copy()
+    out[:, :2] = np.where(wrong[:, None], anywhere, track[:, :2] + noise)
+    out[(track[:, 2] == 0) | (chance < section.track_drop)] = 0
+    return out
+
+
 def on_canvas(placed: Matrix, move: Move, size_wh: tuple[int, int]) -> Matrix:
     """One matrix from the source picture to the changed canvas: placing, then moving."""
     return compose(placed, move.matrix(size_wh))

@@ -21,7 +21,7 @@ from sightline.core.records import Sample
 from sightline.core.specs import InputSpec, Task
 from sightline.data.samples import read_inputs, track_of
 from sightline.models.base import Batch, Tensors
-from sightline.train.augment import NO_CHANGE, Draw, Random, draw, generator, on_canvas, recolour
+from sightline.train.augment import NO_CHANGE, Draw, Random, draw, generator, on_canvas, perturbed, recolour
 from sightline.train.compose import copy_paste, mosaic
 from sightline.train.labels import Labeller, Target
 from sightline.train.placed import PlacedStore, Seen, seen_whole
@@ -134,20 +134,24 @@ class Pictures:
             sources = [self._source(int(i)) for i in (index, *others)]
             picture, target = mosaic(sources, spec, section, random, self.labeller)
             return {name: picture}, target
-        inputs, target = self._single(index, draw(random, section))
+        inputs, target = self._single(index, draw(random, section), random)
         if composes and section.copy_paste and random.random() < section.copy_paste:
             return self._pasted(inputs, target, random)
         return inputs, target
 
-    def _single(self, index: int, change: Draw) -> tuple[dict[str, Array], Target]:
+    def _single(self, index: int, change: Draw, random: Random) -> tuple[dict[str, Array], Target]:
         sample = self.samples[index]
         pictures = self.seen(sample)
         out: dict[str, Array] = {}
         target: Target | None = None
         first: Array | None = None
+        source_wh = (0, 0)
         for name, spec in self.inputs.items():
             if spec.pixels == "track" and first is not None:
-                out[name] = place_track(track_of(sample.inputs[name]), first)
+                track = track_of(sample.inputs[name])
+                if self.section.track_noise or self.section.track_drop or self.section.track_wrong:
+                    track = perturbed(track, source_wh, random, self.section)
+                out[name] = place_track(track, first)
                 continue
             seen = pictures[name]
             matrix = on_canvas(placement(seen.source_wh, spec, sample.centre), change.move, spec.size_wh)
@@ -157,7 +161,8 @@ class Pictures:
             placed = [_placed(frame, there, spec, change, t) for t, frame in enumerate(seen.frames)]
             out[name] = np.stack(placed) if spec.frames > 1 else placed[0]
             if first is None:
-                first, target = matrix, self.labeller(sample.target, matrix, spec.size_wh)
+                first, source_wh = matrix, seen.source_wh
+                target = self.labeller(sample.target, matrix, spec.size_wh)
         return out, target or {}
 
     def seen(self, sample: Sample) -> dict[str, Seen]:

@@ -103,7 +103,7 @@ def part_samples(dataset: Any, split: Any, part: str, model: Model, say: Say | N
         known = [sample for sample in found if looked_for(sample.target)]
         if len(known) < len(found) and say is not None:
             say(
-                f"{part}: {len(found) - len(known)} of {len(found)} records that nobody looked at are left out"
+                f"{part}: {len(found) - len(known)} of {len(found)} records nobody looked at are left out"
             )
         found[:] = known
     if not found:
