@@ -14,7 +14,8 @@ from data.made import make_dataset
 from sightline.core.problem import TrainSection
 from sightline.core.records import Annotation, Record, Sample
 from sightline.core.specs import InputSpec, Signature
-from sightline.train.training import balanced, part_samples
+from sightline.train.material import part_samples
+from sightline.train.training import balanced
 
 SIZE = (10, 6)
 RING = np.array([[1.0, 1.0], [4.0, 1.0], [4.0, 3.0], [1.0, 3.0]])

@@ -60,12 +60,19 @@ def scored(
     *,
     batch: int = 8,
     workers: int = 2,
+    films: bool = False,
     progress: Progress | None = None,
 ) -> Scores:
     """The statistics behind `score`, to be compared, resampled or reported; arguments as there."""
     scores = Scores.of(predictor.signature, dataset.classes)
     done = 0
-    for sample, results in predicted(predictor, dataset, ids, batch=batch, workers=workers):
+    if films:
+        from sightline.evaluate.films import in_order
+
+        found = in_order(predictor, dataset, ids)
+    else:
+        found = predicted(predictor, dataset, ids, batch=batch, workers=workers)
+    for sample, results in found:
         scores.add(sample.target, results, dataset.read_map)
         done += 1
         if progress:
@@ -125,6 +132,7 @@ def evaluate(
     workers: int = 2,
     name: str = "",
     part: str = "",
+    films: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Measure a predictor on records of a dataset.
@@ -142,6 +150,8 @@ def evaluate(
         workers: threads that read pictures ahead.
         name: of what is measured, for the page.
         part: of the split that is measured, for the page.
+        films: whether whole films run through the predictor's stream, frame by frame in order, in place of
+            each sample alone.
         progress: called with samples done and in all.
 
     Raises:
@@ -153,7 +163,7 @@ def evaluate(
     if not ids:
         raise DatasetError("no records to evaluate on", where=part or dataset.root)
     start = time.perf_counter()
-    scores = scored(predictor, dataset, ids, batch=batch, workers=workers, progress=progress)
+    scores = scored(predictor, dataset, ids, batch=batch, workers=workers, films=films, progress=progress)
     metrics, rounds = scores.estimates(bootstrap, seed)
     report = Report(metrics, details_of(scores, rounds), scores=scores)
     report.context = _context(scores, dataset, ids) | {

@@ -19,7 +19,8 @@ from sightline.core.predictor import Predictor
 from sightline.core.problem import ExportSection, Problem
 from sightline.core.results import same
 from sightline.core.specs import InputSpec
-from sightline.evaluate.films import Tracks, follow
+from sightline.evaluate.films import follow
+from sightline.evaluate.metrics.tracks import Tracks
 from sightline.export.card import card
 from sightline.export.onnx import to_onnx, without_raw
 from sightline.export.package import Trained, network_ms

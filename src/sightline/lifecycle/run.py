@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +13,38 @@ from sightline.core.files import folder_written_whole, write_json
 from sightline.core.lock import held
 from sightline.core.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from sightline.core.predictor import AnyPredictor
-from sightline.core.problem import Problem
+from sightline.core.problem import ModelSection, Problem, StageSection
 from sightline.data.dataset import LEDGER, Dataset
 from sightline.data.ledger import Ledger
 from sightline.data.reading import ReadOptions
 from sightline.data.split import Split, make_split
 from sightline.lifecycle.ahead import check_ahead, check_split
+from sightline.lifecycle.staged import (
+    COARSE,
+    FINE,
+    away_with_another,
+    both_stages,
+    export_both,
+    train_stages,
+)
 from sightline.lifecycle.state import State, listing
 from sightline.lifecycle.verdict import Figure, Verdict, judge
+from sightline.runtime.coarse_to_fine import CoarseToFine
 
 SPLIT = "run"
-STAGES = ("import", "audit", "split", "train", "evaluate", "export", "measure", "bench")
+STAGES = (
+    "import",
+    "audit",
+    "split",
+    "train",
+    "coarse",
+    "mine",
+    "fine",
+    "evaluate",
+    "export",
+    "measure",
+    "bench",
+)
 PICTURES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
 
 
@@ -139,10 +159,15 @@ def _stages(problem: Problem, base: Path, places: Places, state: State, tell: Te
     key = state.step("split", reads, made, lambda: _split(problem, dataset, tell))
     split = Split.open(made, dataset=dataset)
     problem, weights = _rooted(problem, base)
-    reads = [key, problem.tasks, problem.model.model_dump(), problem.train.model_dump(), weights]
-    key = state.step("train", reads, places.run, lambda: _train(problem, dataset, split, places, tell))
-    state.step("evaluate", key, places.trained, lambda: _evaluate_run(dataset, split, places, tell))
-    reads = [key, problem.model_dump(include={"name", "why", "target", "criteria", "export"})]
+    if problem.stages is not None:
+        key = train_stages(
+            problem, weights, dataset, split, places.run, state, key, tell.progress is not None
+        )
+    else:
+        reads = [key, problem.tasks, problem.model.model_dump(), problem.train.model_dump(), weights]
+        key = state.step("train", reads, places.run, lambda: _train(problem, dataset, split, places, tell))
+    state.step("evaluate", key, places.trained, lambda: _evaluate_run(problem, dataset, split, places, tell))
+    reads = [key, problem.model_dump(include={"name", "why", "target", "criteria", "export", "pipeline"})]
     key = state.step("export", reads, places.package, lambda: _export(problem, dataset, split, places))
     state.step("measure", key, places.report, lambda: _measure(problem, dataset, split, places, tell))
     state.step("bench", key, places.bench, lambda: _bench(dataset, split, places))
@@ -213,38 +238,53 @@ def _split(problem: Problem, dataset: Dataset, tell: Tell) -> None:
     made.write()
 
 
-def _rooted(problem: Problem, base: Path) -> tuple[Problem, str]:
-    """The problem with its weights named from the root, where they are a file or a run; and their listing."""
-    weights = problem.model.weights
-    if weights in ("none", "imagenet"):
-        return problem, weights
-    path = (base / weights).absolute()
-    model = problem.model.model_copy(update={"weights": str(path)})
-    return problem.model_copy(update={"model": model}), listing(path)
+def _rooted(problem: Problem, base: Path) -> tuple[Problem, dict[str, str]]:
+    """The problem with its weights named from the root, where they are a file or a run; and their listings."""
+    model, seen = _rooted_model(problem.model, base)
+    if problem.stages is None:
+        return problem.model_copy(update={"model": model}), {"model": seen}
+    changes: dict[str, StageSection] = {}
+    listings: dict[str, str] = {}
+    for name in (COARSE, FINE):
+        stage: StageSection = getattr(problem.stages, name)
+        own, listings[name] = _rooted_model(stage.model, base)
+        changes[name] = stage.model_copy(update={"model": own})
+    stages = problem.stages.model_copy(update=changes)
+    return problem.model_copy(update={"model": model, "stages": stages}), listings
+
+
+def _rooted_model(model: ModelSection, base: Path) -> tuple[ModelSection, str]:
+    if model.weights in ("none", "imagenet"):
+        return model, model.weights
+    path = (base / model.weights).absolute()
+    return model.model_copy(update={"weights": str(path)}), listing(path)
 
 
 def _train(problem: Problem, dataset: Dataset, split: Split, places: Places, tell: Tell) -> None:
     """Train, or go on with a training that was cut short; one of another config is thrown away."""
-    from sightline.train.run import CONFIG, Run, config_key
+    from sightline.train.run import config_key
     from sightline.train.training import train
 
-    if (places.run / CONFIG).exists() and Run.open(places.run).config["key"] != config_key(
-        problem, dataset, split
-    ):
-        shutil.rmtree(places.run.rename(places.run.with_name(".run.old")))
+    away_with_another(places.run, config_key(problem, dataset, split))
     train(problem, dataset, split, places.run, progress=tell.progress is not None)
 
 
-def _evaluate_run(dataset: Dataset, split: Split, places: Places, tell: Tell) -> None:
+def _evaluate_run(problem: Problem, dataset: Dataset, split: Split, places: Places, tell: Tell) -> None:
     from sightline.train.run import Run
 
-    _evaluate(Run.open(places.run).predictor(), dataset, split, places.trained, "trained", tell)
+    if problem.stages is not None:
+        _evaluate(both_stages(places.run, problem), dataset, split, places.trained, "trained", tell)
+    else:
+        _evaluate(Run.open(places.run).predictor(), dataset, split, places.trained, "trained", tell)
 
 
 def _export(problem: Problem, dataset: Dataset, split: Split, places: Places) -> None:
     from sightline.export.package import export
     from sightline.train.run import Run
 
+    if problem.stages is not None:
+        export_both(places.run, problem, dataset, split, places.package)
+        return
     run = Run.open(places.run)
     run.config["problem"] = problem.model_dump(mode="json")  # its words may have changed since it was trained
     export(run, dataset, split.part("val"), places.package, replace_old=True)
@@ -262,7 +302,10 @@ def _evaluate(
     from sightline.evaluate.evaluation import evaluate
 
     ids, progress = split.part("test"), tell.counting("evaluate")
-    evaluate(predictor, dataset, ids, out, split=split, name=name, part="test", progress=progress)
+    films = isinstance(predictor, CoarseToFine)  # what it deploys is its stream: measured so
+    evaluate(
+        predictor, dataset, ids, out, split=split, name=name, part="test", films=films, progress=progress
+    )
 
 
 def _bench(dataset: Dataset, split: Split, places: Places) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sightline.core.errors import ModelError
 from sightline.core.records import Annotation, Record
 from sightline.core.results import Points
-from sightline.evaluate.metrics.locate import Locate, weighted_quantile
+from sightline.evaluate.metrics.locate import Locate
+from sightline.evaluate.metrics.tracks import weighted_quantile
 
 NAMES = ("shuttle",)
 

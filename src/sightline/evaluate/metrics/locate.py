@@ -11,6 +11,7 @@ from sightline.core.records import Record
 from sightline.core.results import IN_SIGHT, Points, Result
 from sightline.data.points import looked_for
 from sightline.evaluate.metrics.base import F32, F64, Family, Measure, ReadMap, Values, ones, share
+from sightline.evaluate.metrics.tracks import Columns, Tracks, weighted_quantile
 
 WITHIN_PX = (2, 4, 8)
 WRONG_SIGHT = 1e6
@@ -39,6 +40,11 @@ class Locate(Family):
         Measure("visible_precision", True, "share of answered points that are truly in sight"),
         Measure("visible_recall", True, "share of points in sight that are answered"),
         Measure("visible_f1", True, "F1 of being in sight", headline=True),
+        Measure("hit_f1", True, "F1 of points in sight answered within 8 px", headline=True),
+        Measure("near_mean_px", False, "mean error of points answered within 50 px", unit="px"),
+        Measure("false_alarms", False, "share of hidden points that are answered"),
+        Measure("jitter_px", False, "RMS second difference of the error along frames", unit="px"),
+        Measure("jumps", False, "runs of answers more than 50 px off, per 1,000 frames"),
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -46,6 +52,8 @@ class Locate(Family):
         self._threshold = self.thresholds.get("locate", IN_SIGHT)
         self._samples = 0
         self._rows: list[tuple[int, int, bool, float, float]] = []
+        self._tracks = Tracks()
+        self._track_columns: Columns | None = None
 
     def add(self, record: Record, result: Result, read_map: ReadMap) -> bool:
         """Take one frame; see `Family.add`."""
@@ -66,6 +74,9 @@ class Locate(Family):
                 error = float(np.hypot(*(result.points[label].astype(np.float64) - mark.point)))
             self._rows.append((self._samples, label, seen, float(result.visible[label]), error))
         self._samples += 1
+        if len(self.classes) == 1:
+            self._tracks.add(record, result, self._threshold)
+            self._track_columns = None
         return True
 
     def _columns(self) -> tuple[Any, Any, Any, Any, Any]:
@@ -93,7 +104,18 @@ class Locate(Family):
             "visible_precision": share(both, named),
             "visible_recall": share(both, in_sight),
             "visible_f1": share(2 * both, named + in_sight),
+            **self._of_tracks(weights),
         }
+
+    def _of_tracks(self, weights: F32) -> Values:
+        """Figures of a single thing's track, by the names of `measures`."""
+        if len(self.classes) != 1:
+            return {}
+        if self._track_columns is None:
+            self._track_columns = self._tracks.columns()
+        found = self._track_columns.values(weights)
+        same = {name: found[name] for name in ("false_alarms", "jitter_px", "jumps")}
+        return {"hit_f1": found["f1"], "near_mean_px": found["mean_px"], **same}
 
     def quality(self) -> F64:
         """Minus the worst error of each frame in px; a wrong word on sight counts as worse than any."""
@@ -136,20 +158,3 @@ class Locate(Family):
             "median_px": float(np.median(errors)) if errors.size else float("nan"),
             "recall": float((mine & seen & answered).sum() / max(1, (mine & seen).sum())),
         }
-
-
-def weighted_quantile(values: F64, weights: F64, q: float) -> F64:
-    """Quantile (R,) of values (M,), each repeated as often as its weight (M, R) says.
-
-    Linear between the two nearest, as `numpy.quantile` does on the repeated values; NaN where there is none.
-    """
-    if not len(values):
-        return np.full(weights.shape[1], np.nan)
-    order = np.argsort(values, kind="stable")
-    ordered, upto = values[order], np.cumsum(weights[order], axis=0)
-    total = upto[-1]
-    place = np.maximum(total - 1, 0) * q
-    low, part = np.floor(place), place - np.floor(place)
-    a = ordered[np.minimum((upto <= low).sum(axis=0), len(ordered) - 1)]
-    b = ordered[np.minimum((upto <= np.minimum(low + 1, total - 1)).sum(axis=0), len(ordered) - 1)]
-    return np.where(total > 0, a + (b - a) * part, np.nan)
