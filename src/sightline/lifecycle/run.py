@@ -32,19 +32,7 @@ from sightline.lifecycle.verdict import Figure, Verdict, judge
 from sightline.runtime.coarse_to_fine import CoarseToFine
 
 SPLIT = "run"
-STAGES = (
-    "import",
-    "audit",
-    "split",
-    "train",
-    "coarse",
-    "mine",
-    "fine",
-    "evaluate",
-    "export",
-    "measure",
-    "bench",
-)
+STAGES = ("import", "audit", "split", "train", "evaluate", "export", "measure", "bench")
 PICTURES = PICTURE_SUFFIXES | VIDEO_SUFFIXES
 
 
@@ -239,7 +227,7 @@ def _split(problem: Problem, dataset: Dataset, tell: Tell) -> None:
 
 
 def _rooted(problem: Problem, base: Path) -> tuple[Problem, dict[str, str]]:
-    """The problem with its weights named from the root, where they are a file or a run; and their listings."""
+    """The problem with its weights named from the root, where they are a file or a run; and their listing."""
     model, seen = _rooted_model(problem.model, base)
     if problem.stages is None:
         return problem.model_copy(update={"model": model}), {"model": seen}

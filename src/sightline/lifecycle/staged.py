@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +45,8 @@ def train_stages(
     parts = {COARSE: stages.coarse, FINE: stages.fine}
     for name, part in parts.items():
         reads = [key, problem.tasks, part.model_dump(), weights[name]]
-        key = state.step(
-            name,
-            reads,
-            folder / name,
-            lambda name=name: _train(problem, dataset, split, folder, name, progress),
-        )
+        make = partial(_train, problem, dataset, split, folder, name, progress)
+        key = state.step(name, reads, folder / name, make)
     return key
 
 
