@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from sightline.core.records import Record
 from sightline.core.results import Points
 from sightline.data.points import looked_for
-from sightline.evaluate.bootstrap import Estimate, draws, summary
 from sightline.evaluate.metrics.base import F32, F64, Values, share
+
+if TYPE_CHECKING:
+    from sightline.evaluate.bootstrap import Estimate
 
 HIT_PX = 8.0
 NEAR_PX = 50.0
@@ -165,6 +167,8 @@ class Columns:
 
     def estimates(self, rounds: int = 1000, seed: int = 0) -> dict[str, Estimate]:
         """Figures with 95% intervals over groups."""
+        from sightline.evaluate.bootstrap import draws, summary  # here: it reads this package
+
         parts = [self.values(weights) for weights in draws(list(self.group), rounds, seed)]
         resampled = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]} if parts else {}
         return summary(self.values(), resampled, len(set(self.group)))
