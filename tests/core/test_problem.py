@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,3 +71,39 @@ def test_a_file_that_is_no_text_or_absent_is_told(file: Path) -> None:
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ProblemError, match="cannot be read"):
         Problem.load(file)
+
+
+STAGE = {"model": {"name": "locator", "input": {"size": [64, 64], "frames": 3}}}
+
+
+def staged(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "shuttle",
+        "why": "to see the trail",
+        "data": {"source": "films"},
+        "task": "locate",
+        "classes": ["ball"],
+        "stages": {"coarse": STAGE, "fine": {**STAGE, "mine": {"hard": 0.4}}},
+        "criteria": [{"metric": "locate.median_px", "at_most": 3}],
+        **changes,
+    }
+
+
+def test_of_two_stages_the_coarse_one_stands_where_a_model_would() -> None:
+    found = Problem.parse(staged(pipeline={"mode": "track", "settings": {"gate": 2.0}}))
+    assert found.model.name == "locator" and found.mine.hard == 0.4
+    assert Problem.parse(found.model_dump(mode="json")) == found
+
+
+def test_a_model_beside_other_stages_is_refused() -> None:
+    with pytest.raises(ProblemError, match="stands in each of the stages"):
+        Problem.parse(staged(model={"name": "yolo-n"}))
+
+
+def test_a_pipeline_without_stages_and_stages_of_another_task_are_refused() -> None:
+    plain = staged(pipeline={})
+    del plain["stages"]
+    with pytest.raises(ProblemError, match="needs stages"):
+        Problem.parse({**plain, "model": {"name": "locator"}})
+    with pytest.raises(ProblemError, match="locate alone"):
+        Problem.parse(staged(task="detect"))
