@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from locate_data import TEST, TRAIN, rendered
+from locate_data import REPLAY, TEST, TRAIN, rendered
 from sightline.core.problem import Problem
 from sightline.data.dataset import Dataset
 from sightline.data.importing import import_dataset
@@ -39,6 +40,7 @@ from sightline.runtime.loading import load
 from sightline.train.stages import StagedRun, train_stages
 
 REPO = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("SIGHTLINE_SHARED_DATA", REPO.parent / "shared" / "data"))
 LIMIT_S = 40 * 60
 COARSE_SHARE = 0.6
 BARS = {"median_px": (2.0, False), "within_8px": (0.95, True), "mean_px": (3.0, False), "f1": (0.95, True)}
@@ -125,27 +127,33 @@ RECIPE: dict[str, Any] = {
 
 def main() -> int:
     args = arguments()
-    shown = rendered(args.out / "films", TRAIN)
+    shown = args.films or rendered(args.out, TRAIN)
     import torch  # after sightline.train, which tells its threads not to spin for long
 
     torch.set_num_threads(args.threads)
     problem = recipe(args.seed, args.minutes)
     clock = Clock(args.out / f"seconds-{args.tag}.json")
-    dataset, split = prepared(args.out / "dataset", shown, problem)
+    dataset, split = prepared(shown, problem)
     run = train_stages(problem, dataset, split, args.out / f"run-{args.tag}")
     spent = clock.stop()
     print(f"trained in {spent / 60:.1f} min, of {LIMIT_S / 60:g}", flush=True)
     package = packaged(run, problem, dataset, split, args.out / f"package-{args.tag}")
     leaked = neighbours_across(dataset, split)
     print(f"frames with a neighbour of another part of the split: {leaked} of {len(dataset.records)}")
-    unseen = rendered(args.out / "films", TEST)
-    figures = measured(package, unseen, args.out / "dataset-test", args.out / f"report-{args.tag}")
+    report, tracks = args.out / f"report-{args.tag}", args.data / "tracknetv3_badminton_test_labels"
+    figures = measured(package, rendered(args.out, TEST), report)
+    if tracks.is_dir():
+        measured(package, rendered(args.out, REPLAY, tracks), report)
+    else:
+        print(f"replayed real tracks: not measured, none at {tracks}; set SIGHTLINE_SHARED_DATA")
     return verdict(figures, leaked, spent)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=REPO / "work" / "locate", help="films, runs and package")
+    parser.add_argument("--data", type=Path, default=SHARED, help="folder of the real tracks to replay")
+    parser.add_argument("--films", type=Path, help="train on these films, to try things")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=36, help="of training, both stages together")
     parser.add_argument("--threads", type=int, default=2)
@@ -176,10 +184,16 @@ def recipe(seed: int, minutes: float) -> Problem:
     return Problem.parse(value, where="benchmarks/locate.py")
 
 
-def prepared(place: Path, films: Path, problem: Problem) -> tuple[Dataset, Split]:
+def prepared(films: Path, problem: Problem) -> tuple[Dataset, Split]:
     """The dataset of the training films and its split by rally."""
-    dataset = Dataset.open(place) if place.exists() else import_dataset(films, place, "ball-track")[0]
+    dataset = labelled(films)
     return dataset, make_split(dataset, problem.split, near=False)
+
+
+def labelled(films: Path) -> Dataset:
+    """A folder of films as a dataset, kept beside it."""
+    place = films.with_name(f"{films.name}-dataset")
+    return Dataset.open(place) if place.exists() else import_dataset(films, place, "ball-track")[0]
 
 
 def packaged(run: StagedRun, problem: Problem, dataset: Dataset, split: Split, place: Path) -> Path:
@@ -202,9 +216,9 @@ def neighbours_across(dataset: Dataset, split: Split) -> int:
     )
 
 
-def measured(package: Path, films: Path, place: Path, report: Path) -> dict[str, Estimate]:
+def measured(package: Path, films: Path, report: Path) -> dict[str, Estimate]:
     """Figures of the package over whole films through its stream, printed and kept."""
-    dataset = Dataset.open(place) if place.exists() else import_dataset(films, place, "ball-track")[0]
+    dataset = labelled(films)
     ids = [record.id for record in dataset.records]
     tracks = follow(load(package, threads=2), dataset, ids, blur=blur_of(films, dataset))
     columns = tracks.columns()

@@ -1,58 +1,85 @@
 """The films of `locate.py`: simulated rallies at 1080p60, rendered once and kept between runs.
 
-Every rally has a hall, a camera, players and light of its own. Training, test and replayed rallies have
-seeds that do not meet.
+Every rally has a hall, a camera, players and light of its own. Seeds of training, test and replayed rallies
+do not meet; replayed ones follow tracks of real rallies, which no training film does. Films are kept under a
+hash of the code that renders them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import sightline.simulate
+
 
 @dataclass(frozen=True, slots=True)
 class Films:
-    """A set of rallies: `count` seeds from `seed` on, `frames` each."""
+    """A set of rallies.
+
+    Attributes:
+        name: of the set.
+        parts: first seed, number of rallies and frames of each, in one folder.
+        replayed: whether they follow real tracks.
+    """
 
     name: str
-    seed: int
-    count: int
-    frames: int
+    parts: tuple[tuple[int, int, int], ...]
+    replayed: bool = False
 
     @property
-    def seeds(self) -> range:
-        """One a rally."""
-        return range(self.seed, self.seed + self.count)
+    def wanted(self) -> list[tuple[int, int]]:
+        """Seed and frames of every rally."""
+        return [(seed, frames) for first, count, frames in self.parts for seed in range(first, first + count)]
 
 
-TRAIN = Films("train", 100_000, 160, 48)
-TEST = Films("test", 700_000, 16, 240)
+# Short films show many halls, and begin with a stroke; long ones show what comes between strokes.
+TRAIN = Films("train", ((100_000, 110, 48), (200_000, 20, 192)))
+TEST = Films("test", ((700_000, 16, 240),))
+REPLAY = Films("replay", ((800_000, 12, 240),), replayed=True)
 
 
-def rendered(root: Path, films: Films, *, processes: int = 2) -> Path:
-    """The folder of a set, with every film that was not there yet rendered into it."""
-    folder = root / films.name
+def rendered(root: Path, films: Films, tracks: Path | None = None, *, processes: int = 2) -> Path:
+    """The folder of a set, with every film that was not there yet rendered into it.
+
+    Args:
+        root: where sets are kept.
+        films: which.
+        tracks: real tracks, for a set that follows them.
+        processes: that render.
+    """
+    folder = root / f"films-{_renderer()}" / films.name
     folder.mkdir(parents=True, exist_ok=True)
-    absent = [seed for seed in films.seeds if not (folder / f"rally{seed:06d}_ball.csv").exists()]
+    absent = [row for row in films.wanted if not (folder / f"rally{row[0]:06d}.mp4").exists()]
     started = time.monotonic()
     if absent:
         with ProcessPoolExecutor(processes) as pool:
-            list(pool.map(_render, [folder] * len(absent), absent, [films.frames] * len(absent)))
+            replay = tracks if films.replayed else None
+            list(pool.map(_render, *zip(*((folder, *row, replay) for row in absent), strict=True)))
     spent = time.monotonic() - started
     print(
-        f"films {films.name}: {films.count} rallies of {films.frames} frames, "
-        f"{len(absent)} rendered now in {spent:.0f} s (not counted as training)",
+        f"films {films.name}: {len(films.wanted)} rallies, {sum(n for _, n in films.wanted)} frames, "
+        f"{len(absent)} rallies rendered now in {spent:.0f} s (not counted as training)",
         flush=True,
     )
     return folder
 
 
-def _render(folder: Path, seed: int, frames: int) -> None:
+def _render(folder: Path, seed: int, frames: int, replay: Path | None) -> None:
     import cv2
 
     from sightline.simulate.labelled import write_videos
 
     cv2.setNumThreads(1)
-    write_videos(folder, 1, frames=frames, seed=seed)
+    write_videos(folder, 1, frames=frames, seed=seed, replay=replay)
+
+
+def _renderer() -> str:
+    """Eight hexadecimal digits over the code of the simulation."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(sightline.simulate.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]

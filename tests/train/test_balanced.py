@@ -72,7 +72,7 @@ def test_records_without_a_partner_are_told_with_their_number(tmp_path: Path) ->
     ]
     dataset = make_dataset(tmp_path, rows)
     inputs = {"image": InputSpec((16, 16), sensor="rgb"), "heat": InputSpec((16, 16), sensor="heat")}
-    learner: Any = SimpleNamespace(signature=SimpleNamespace(inputs=inputs))
+    learner: Any = SimpleNamespace(signature=SimpleNamespace(tasks=("depth",), inputs=inputs))
     split = SimpleNamespace(part=lambda name: [r.id for r in rows])
     told: list[str] = []
     assert len(part_samples(dataset, split, "train", learner, told.append)) == 1
