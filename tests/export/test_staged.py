@@ -94,7 +94,8 @@ def test_the_stages_of_a_package_answer_films_as_the_trained_pair_does(
 ) -> None:
     out, coarse, fine = package
     how = Manifest.read(out).pipeline
-    deployed = CoarseToFine(load(out, stage="coarse"), load(out, stage="fine"), how)  # type: ignore[arg-type]
+    deployed = load(out)
+    assert isinstance(deployed, CoarseToFine)
     trained = CoarseToFine(coarse.predictor(), fine.predictor(), how)
     a, b = (follow(one, dots, [r.id for r in dots.records]) for one in (deployed, trained))
     assert np.allclose(a.answer, b.answer, atol=0.1) and np.allclose(a.score, b.score, atol=1e-3)

@@ -27,7 +27,7 @@ from sightline.export.package import Trained, network_ms
 from sightline.export.parity import Check, check_parity, frames
 from sightline.export.writing import stage_of, with_manifest
 from sightline.runtime.coarse_to_fine import KIND, CoarseToFine
-from sightline.runtime.loading import load, resolve
+from sightline.runtime.loading import load_stage, resolve
 from sightline.runtime.options import RuntimeOptions
 
 if TYPE_CHECKING:
@@ -237,6 +237,6 @@ def _holds(folder: Path, name: str, part: Part) -> None:
         key: random.integers(0, 256, shape).astype(part.stage.signature.inputs[key].dtype)
         for key, shape in shapes.items()
     }
-    found = load(folder, stage=name).predict([element])[0]
+    found = load_stage(folder, stage=name).predict([element])[0]
     if not all(same(found[task], result) for task, result in part.predictor.predict([element])[0].items()):
         raise ParityFailed("the written stage answers unlike the graph that was measured", where=name)

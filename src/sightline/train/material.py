@@ -57,21 +57,23 @@ def gathered(
         MediaError: a video cannot be read.
     """
     if mined is None:
-        found = Material(dataset, *(part_samples(dataset, split, p, model, say) for p in ("train", "val")))
+        train, val = (part_samples(dataset, split, part, model, say) for part in ("train", "val"))
+        found = Material(dataset, train, val)
     else:
         found = Material(dataset, [c.sample for c in mined.train], list(mined.val), mined.train)
-    if section.cache == "none":
+    kind = section.cache
+    if kind == "none":
         return found
     inputs = model.signature.inputs
     if not (storable(found.train, inputs) and storable(found.val, inputs)):
         both = (*found.train, *found.val)
         records = [r for sample in both for rows in sample.inputs.values() for r in rows]
-        found.dataset = Cached(dataset, records, section.cache, section.cache_mb, folder)
+        found.dataset = Cached(dataset, records, kind, section.cache_mb, folder)
         return found
 
     def store() -> PlacedStore:
         parts = [(found.train, section.augment), (found.val, None)]
-        return PlacedStore(dataset, parts, inputs, section.cache, section.cache_mb, folder)
+        return PlacedStore(dataset, parts, inputs, kind, section.cache_mb, folder)
 
     made = store()
     every = fitting(made.bytes, section.cache_mb)
@@ -102,9 +104,7 @@ def part_samples(dataset: Any, split: Any, part: str, model: Model, say: Say | N
     if model.signature.tasks == ("locate",):
         known = [sample for sample in found if looked_for(sample.target)]
         if len(known) < len(found) and say is not None:
-            say(
-                f"{part}: {len(found) - len(known)} of {len(found)} records nobody looked at are left out"
-            )
+            say(f"{part}: {len(found) - len(known)} of {len(found)} records nobody looked at are left out")
         found[:] = known
     if not found:
         raise DatasetError(f"part {part!r} of the split has no elements", where=dataset.root)

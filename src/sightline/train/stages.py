@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -147,7 +147,7 @@ def looked(
     }
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as part, part.open("wb") as file:
-        np.savez(file, key=np.array(key), **rows)
+        np.savez(file, key=np.array(key), train=rows["train"], val=rows["val"])
     return found
 
 
@@ -156,7 +156,7 @@ def _glances(
 ) -> list[Glance]:
     inputs, section = model.signature.inputs, coarse.problem.train
     views = list(samples(dataset, ids, inputs))
-    kind = "memory" if section.cache == "memory" else "disk"
+    kind: Literal["memory", "disk"] = "memory" if section.cache == "memory" else "disk"
     store = PlacedStore(dataset, [(views, None)], inputs, kind, section.cache_mb, folder)
     store.fill()
     return glances(model, store, views, side / 2, device)

@@ -78,9 +78,9 @@ def train(
     with held(run.folder, "another process trains in this folder", "wait for it, or end it"):
         if not run.done:
             try:
-                told = {"progress": progress, "mined": mined}
-                found = plan(run, problem, dataset, split, where, **told)
-                fit(prepare(run, problem, dataset, split, where, validate=validate, material=found, **told))
+                begun = (run, problem, dataset, split, where)
+                found = plan(*begun, progress=progress, mined=mined)
+                fit(prepare(*begun, progress=progress, mined=mined, validate=validate, material=found))
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
