@@ -141,7 +141,7 @@ def _bench(package: Path, elements: Elements, setting: Setting) -> dict[str, flo
     total, network = _latency(predictor, elements, setting.frames)
     p50, p95, p99 = (float(v) for v in np.percentile(total, (50, 95, 99)))
     first = next(elements())
-    cold, peak = _cold(package, first, setting)
+    cold, peak = cold_start(package, first, setting)
     return {
         "bench.p50_ms": p50,
         "bench.p95_ms": p95,
@@ -224,7 +224,7 @@ def _alone(package: Path, elements: Elements, setting: Setting) -> dict[str, flo
     return {**{f"bench.{name}_core_ms": value for name, value in cost.items()}, "bench.limit_fps": limit}
 
 
-def _cold(package: Path, element: Element, setting: Setting) -> tuple[float, float]:
+def cold_start(package: Path, element: Element, setting: Setting) -> tuple[float, float]:
     """Seconds from a new process to its first result, and the peak of its memory in MB."""
     # A process that may not keep bytecode would compile everything at each start.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}

@@ -298,8 +298,11 @@ def _evaluate(
 
 def _bench(dataset: Dataset, split: Split, places: Places) -> None:
     from sightline.lifecycle.bench import bench_records
+    from sightline.lifecycle.bench_films import bench_films
+    from sightline.runtime.loading import read_manifest
 
-    write_json(places.bench, bench_records(places.package, dataset, split.part("test")))
+    measure = bench_films if read_manifest(places.package).pipeline else bench_records
+    write_json(places.bench, measure(places.package, dataset, split.part("test")))
 
 
 def figures(places: Places) -> dict[str, Figure]:
