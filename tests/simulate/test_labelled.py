@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sightline.core.errors import ContractError, FormatError
 from sightline.core.frames import FrameReader
 from sightline.data.importing import import_dataset
-from sightline.simulate.labelled import small, write_videos
+from sightline.simulate.labelled import WatchClip, small, write_videos, write_watch_clip
 from sightline.simulate.rallies import simulate_rally
 
 SIZE = (320, 180)
@@ -42,3 +43,31 @@ def test_frames_that_show_nothing_have_no_point(tmp_path: Path) -> None:
     gone = [row for row in rows if row["Visibility"] == "0"]
     assert gone and len(gone) < len(rows)
     assert {(row["X"], row["Y"]) for row in gone} == {("0.000", "0.000")}
+
+
+def test_real_tracks_are_replayed_into_videos(tmp_path: Path) -> None:
+    rows = [f"{i},{int(not 4 <= i < 8)},{400 + 9 * i},{200 + 3 * i}" for i in range(20)]
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a_ball.csv").write_text("\n".join(["Frame,Visibility,X,Y", *rows]) + "\n")
+    write_videos(tmp_path / "out", 1, frames=24, size_wh=SIZE, replay=tmp_path / "real")
+    lines = (tmp_path / "out" / "rally000000_ball.csv").read_text().splitlines()
+    shown = [row["Visibility"] for row in csv.DictReader(lines)]
+    assert len(shown) == 24 and shown[:6].count("1") >= 4 and set(shown[7:15]) == {"0"}
+
+
+@pytest.mark.parametrize(("hidden", "rate", "words"), [(0.1, 10.0, "show no shuttle"), (0.2, 7.0, "Mbit/s")])
+def test_a_clip_that_is_not_as_stated_is_refused(hidden: float, rate: float, words: str) -> None:
+    clip = WatchClip(Path("a.mp4"), Path("a_ball.csv"), 10, hidden, rate * 1e6)
+    with pytest.raises(ContractError, match=words):
+        clip.check(10_000_000)
+
+
+def test_a_clip_holds_its_bit_rate_and_hides_enough(shared_data: Path, tmp_path: Path) -> None:
+    real = shared_data / "tracknetv3_badminton_test_labels"
+    clip = write_watch_clip(
+        tmp_path / "a.mp4", replay=real, frames=240, size_wh=(480, 270), bitrate=600_000, seed=1
+    )
+    assert len(FrameReader(clip.path)) == 240 and clip.hidden >= 0.15
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FormatError):
+        write_watch_clip(tmp_path / "b.mp4", replay=tmp_path / "empty", frames=10)

@@ -204,7 +204,12 @@ class Brush:
         bare = self.mask == 0
         cv2.fillPoly(self.mask, [ring], (STRINGS,), cv2.LINE_8, SHIFT)
         self.mask[~bare] = 255
-        self.paint[bare] = colour
+        # Its colour lies under its soft edges too, yet nowhere else: the arm's edges keep the arm's.
+        under = np.zeros_like(self.mask)
+        cv2.fillPoly(under, [ring], (255,), cv2.LINE_8, SHIFT)
+        cv2.line(under, grip, rim, (255,), thick + 2, cv2.LINE_8, SHIFT)
+        cv2.polylines(under, [ring], True, (255,), thick + 2, cv2.LINE_8, SHIFT)
+        self.paint[bare & (under > 0)] = colour
         for canvas, value in ((self.paint, colour), (self.mask, (255,))):
             cv2.line(canvas, grip, rim, value, thick, cv2.LINE_AA, SHIFT)
             cv2.polylines(canvas, [ring], True, value, thick, cv2.LINE_AA, SHIFT)
