@@ -94,6 +94,22 @@ def to_colour(y: Array, u: Array, v: Array, matrix: ColourMatrix, full_range: bo
     return pixels
 
 
+def from_rgb(pixels: Plane, matrix: ColourMatrix, full_range: bool) -> Yuv420:
+    """RGB (H, W, 3) of even sides as planes; the inverse of `Yuv420.rgb`, but for rounding."""
+    height, width = pixels.shape[:2]
+    if height % 2 or width % 2:
+        raise MediaError(f"{width}x{height} has an odd side; a chroma sample covers two pixels")
+    there = _conversion(matrix, full_range)
+    back = np.linalg.inv(there[:, :3])
+    planes = cv2.transform(pixels, np.column_stack([back, -back @ there[:, 3]]))
+    y, u, v = cv2.split(planes)
+    half = (width // 2, height // 2)
+    u, v = (cv2.resize(plane, half, interpolation=cv2.INTER_AREA) for plane in (u, v))
+    return Yuv420(
+        np.asarray(y, np.uint8), np.asarray(u, np.uint8), np.asarray(v, np.uint8), matrix, full_range
+    )
+
+
 def to_grey(y: Plane, full_range: bool) -> Plane:
     """The luma plane spread over 0..255."""
     if full_range:

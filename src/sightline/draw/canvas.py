@@ -33,14 +33,18 @@ class Canvas:
         picture: (H, W, 3) uint8 RGB or (H, W) uint8; it is not changed.
         scale: output pixels a source pixel.
         theme: light or dark panels.
+        sized_for: width and height that marks are sized for; the picture's own unless it is a part cut from
+            a larger one.
     """
 
-    def __init__(self, picture: Array, scale: float, theme: Theme) -> None:
+    def __init__(
+        self, picture: Array, scale: float, theme: Theme, sized_for: tuple[int, int] | None = None
+    ) -> None:
         self.scale, self.theme = scale, theme
         self.pixels = resized(as_rgb(picture), scale)
         height, width = self.pixels.shape[:2]
         self.size_wh = (width, height)
-        unit = max(width, height) ** 0.6 / 25
+        unit = max(sized_for or (width, height)) ** 0.6 / 25
         self.line = max(1, round(unit))
         self.text = max(MIN_TEXT, 7.5 * unit)
         self.roomy = min(width, height) >= MIN_SIDE_FOR_TEXT

@@ -67,9 +67,13 @@ def draw_results(
     trails: Sequence[Trail] = (),
     scale: float = 1.0,
     dark: bool = False,
+    sized_for: tuple[int, int] | None = None,
 ) -> Pixels:
-    """A copy of a picture with a predictor's answer, every task of it; arguments as `draw_result`."""
-    canvas = Canvas(picture, scale, theme(dark))
+    """A copy of a picture with a predictor's answer, every task of it; arguments as `draw_result`.
+
+    Where the picture is a part of a larger one, `sized_for` is the larger one's width and height.
+    """
+    canvas = Canvas(picture, scale, theme(dark), sized_for)
     for result in sorted(results.values(), key=lambda r: _ORDER.index(type(r))):
         _PAINT[type(result)](canvas, result, _Options(min_score, trails))
     return canvas.pixels

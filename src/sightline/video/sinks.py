@@ -11,15 +11,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, Protocol, Self, TextIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sightline.core.errors import MediaError, UsageError
 from sightline.core.files import written_whole
 from sightline.core.media import write_picture
 from sightline.core.picture import as_rgb
 from sightline.core.plain import Plain, plain_results, rows
 from sightline.draw import draw_results
+from sightline.video.overlay import drawn_on, to_av
 from sightline.video.pipeline import Prediction
 from sightline.video.trail import Trails
 
@@ -309,19 +307,16 @@ class Mp4:
         if prediction.pixels is None or prediction.results is None:
             return
         trails = self._trails.push(prediction.results)
-        drawn = _even(draw_results(as_rgb(prediction.pixels), prediction.results, trails=trails))
+        frame = to_av(drawn_on(prediction.pixels, prediction.results, trails))
         if self._stream is None:
-            self._open(drawn.shape[1], drawn.shape[0])
-        if (self._stream.width, self._stream.height) != (drawn.shape[1], drawn.shape[0]):
+            self._open(frame)
+        if (self._stream.width, self._stream.height) != (frame.width, frame.height):
             raise MediaError(
-                f"is {drawn.shape[1]}x{drawn.shape[0]}, the video before it is "
+                f"is {frame.width}x{frame.height}, the video before it is "
                 f"{self._stream.width}x{self._stream.height}",
                 where=prediction.source,
                 remedy="write one MP4 for each size",
             )
-        from av import VideoFrame
-
-        frame = VideoFrame.from_ndarray(drawn, format="rgb24")
         frame.pts = self._pts(prediction.time_s)
         frame.time_base = Fraction(1, CLOCK)
         self._count += 1
@@ -332,10 +327,13 @@ class Mp4:
         self._last_pts = max(round(at * CLOCK), self._last_pts + 1)
         return self._last_pts
 
-    def _open(self, width: int, height: int) -> None:
+    def _open(self, frame: Any) -> None:
         rate = Fraction(self._rate).limit_denominator(1001)
         self._stream = self._container.add_stream("libx264", rate=rate)
-        self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
+        self._stream.width, self._stream.height = frame.width, frame.height
+        self._stream.pix_fmt = "yuv420p"
+        context = self._stream.codec_context
+        context.colorspace, context.color_range = frame.colorspace, frame.color_range
         self._stream.codec_context.time_base = Fraction(1, CLOCK)
         self._stream.codec_context.options = {"preset": "ultrafast", "crf": "21"}
 
@@ -343,11 +341,3 @@ class Mp4:
         if self._stream is None:
             raise MediaError("no frame was drawn, so there is no video to write", where=self.path)
         self._container.mux(self._stream.encode(None))
-
-
-def _even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture with an odd side repeated once: H.264 in 4:2:0 has even sides only."""
-    height, width = picture.shape[:2]
-    if not (height % 2 or width % 2):
-        return np.ascontiguousarray(picture)
-    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
