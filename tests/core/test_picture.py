@@ -10,7 +10,7 @@ import pytest
 from sightline.core.errors import MediaError, ModelError
 from sightline.core.frames import to_rgb
 from sightline.core.geometry import place
-from sightline.core.picture import Yuv420, as_rgb, from_av, size_wh_of, to_grey
+from sightline.core.picture import ColourMatrix, Yuv420, as_rgb, from_av, from_rgb, size_wh_of, to_grey
 from sightline.core.predictor import Predictor
 from sightline.core.results import Points
 from sightline.core.specs import InputSpec, Signature
@@ -188,3 +188,13 @@ def test_a_predictor_takes_planes_where_it_takes_rgb() -> None:
         predictor.predict([{"clip": planes}])
     with pytest.raises(ModelError, match="several sizes"):
         predictor.predict([{"clip": [planes, rgb[:50]]}])
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("matrix", ["bt601", "bt709"])
+def test_planes_from_rgb_give_it_back(matrix: ColourMatrix, full: bool) -> None:
+    blocks = np.random.default_rng(0).integers(0, 256, (6, 9, 3)).astype(np.uint8)
+    rgb = np.repeat(np.repeat(blocks, 2, 0), 2, 1)
+    assert np.abs(from_rgb(rgb, matrix, full).rgb().astype(int) - rgb).max() <= 3
+    with pytest.raises(MediaError, match="odd side"):
+        from_rgb(rgb[:-1], matrix, full)
