@@ -109,4 +109,8 @@ class Normalise(nn.Module):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Raw pixels to centred floats, channels first."""
+        if pictures.ndim == 5:
+            # Runtimes take moving the axes of four dimensions as a change of layout; of five they copy.
+            apart: Tensor = self(pictures.flatten(0, 1))
+            return apart.reshape(-1, *pictures.shape[1:2], *apart.shape[1:])
         return (pictures.movedim(-1, -3).float() - self.mean) / self.std
