@@ -57,8 +57,12 @@ def command(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="keep rows from this score on; else the package's own")
     ] = None,
-    runtime: Annotated[str | None, typer.Option(help="onnx or openvino; else the package's own")] = None,
-    arithmetic: Annotated[Literal["f32", "bf16"], typer.Option(help="bf16: faster in OpenVINO")] = "f32",
+    runtime: Annotated[
+        str | None, typer.Option(help="onnx, openvino or tensorrt; else the package's own")
+    ] = None,
+    arithmetic: Annotated[
+        Literal["f32", "bf16"] | None, typer.Option(help="bf16: faster in OpenVINO; else the package's own")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; else all cores")] = None,
 ) -> None:
     """Watch a source: decode, predict and draw, live or every frame.
