@@ -12,7 +12,7 @@ GSTREAMER_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstrea
 	gstreamer1.0-plugins-ugly gstreamer1.0-libav gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
 	gir1.2-gst-rtsp-server-1.0 libgirepository1.0-dev libcairo2-dev gcc pkg-config python3-dev
 
-.PHONY: setup gstreamer demo test test-all lint format bench docs clean
+.PHONY: setup gstreamer demo test test-all lint format bench dashboards docs clean
 
 setup: $(READY)
 
@@ -57,9 +57,13 @@ format: $(READY)
 
 # Figures with their bars; run it with nothing else running. Each script exits 1 where its bar is missed.
 bench: $(READY)
-	@failed=; for script in startup coco_import detection_metrics batches parity label_faults resume throughput bccd streams soak; do \
+	@failed=; for script in startup coco_import detection_metrics batches parity label_faults resume throughput bccd drift streams soak; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || failed="$$failed $$script"; done; \
 	test -z "$$failed" || { echo "missed:$$failed"; exit 1; }
+
+# Alert rules and dashboards, from the table of metrics.
+dashboards: $(READY)
+	$(BIN)/python -m sightline.monitor.shipped deploy
 
 docs: $(READY)
 	$(BIN)/python -m pytest tests/test_docs.py

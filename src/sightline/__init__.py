@@ -34,6 +34,8 @@ _PUBLIC = {
     "predict": "sightline.video.prediction",
     "watch": "sightline.video.live",
     "bench": "sightline.lifecycle.bench",
+    "monitor": "sightline.monitor.offline",
+    "DriftReport": "sightline.monitor.report",
     "run": "sightline.lifecycle.run",
 }
 
@@ -63,7 +65,7 @@ sys.modules[__name__].__class__ = _Sightline
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module 'sightline' has no attribute {name!r}")
-    if name in ("train", "evaluate", "export"):
+    if name in ("train", "evaluate", "export", "monitor"):
         return import_module(f"sightline.{name}")
     return getattr(import_module(_PUBLIC[name]), name)
 

@@ -52,8 +52,8 @@ def test_windows_of_the_same_world_are_flagged_no_oftener_than_stated() -> None:
     for index in range(windows):
         rows = random.choice(len(pool), 110, replace=False)
         base = replace(BASE, sample=pool.take(rows[:60]))
-        flagged += compare(base, pool.take(rows[60:]), alpha=0.1, rounds=99, seed=index).drifted
-    # A binomial of 150 at 0.1: 4 standard deviations over it would be a fault of the method.
+        flagged += compare(base, pool.take(rows[60:]), alpha=0.2, rounds=99, seed=index).drifted
+    # A binomial of 150 at 0.1 (half of 0.2): 4 standard deviations over it would be a fault of the method.
     assert 3 < flagged < 15 + 4 * (150 * 0.1 * 0.9) ** 0.5
 
 
@@ -62,9 +62,9 @@ def test_frames_of_alike_groups_are_not_taken_as_independent() -> None:
     for seed in range(8):
         base = replace(BASE, sample=window(BASE, world(320, 100 + seed, group=8)))
         seen = window(BASE, world(64, 500 + seed, group=8))
-        flagged_in_groups += compare(base, seen, alpha=0.05, rounds=99).drifted
+        flagged_in_groups += compare(base, seen, alpha=0.1, rounds=99).drifted
         alone = replace(base, sample=replace(base.sample, group=np.arange(320)))
-        flagged_alone += compare(alone, seen, alpha=0.05, rounds=99).drifted
+        flagged_alone += compare(alone, seen, alpha=0.1, rounds=99).drifted
     assert flagged_in_groups <= 2 < flagged_alone
 
 
@@ -79,7 +79,7 @@ def test_the_order_of_the_pictures_does_not_matter(random: object, seed: int) ->
     seen = world(40, seed)
     shuffled = list(seen)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    first, second = (compare(BASE, window(BASE, s), rounds=99) for s in (seen, shuffled))
+    first, second = (compare(BASE, window(BASE, s), alpha=0.1, rounds=99) for s in (seen, shuffled))
     for row in first.rows:
         other = second.row(row.statistic)
         assert other.size == pytest.approx(row.size, abs=1e-5)
@@ -90,6 +90,28 @@ def test_the_reference_itself_has_not_drifted() -> None:
     report = compare(BASE, BASE.sample)
     assert not report.drifted and not report.sentences
     assert all(row.size < 1e-3 for row in report.rows)
+
+
+def test_less_contrast_is_not_told_as_blur_too() -> None:
+    dim = [
+        replace(
+            seen,
+            look=seen.look._replace(contrast=seen.look.contrast * 0.7, sharpness=seen.look.sharpness - 0.7),
+        )
+        for seen in world(64, 4)
+        if seen.look
+    ]
+    report = compare(BASE, window(BASE, dim))
+    assert report.row("sharpness").drifted and report.row("contrast").drifted
+    assert [said.split()[0] for said in report.sentences] == ["contrast"]
+
+
+def test_what_is_the_same_in_all_pictures_cannot_drift() -> None:
+    alike = [replace(seen, objects=10) for seen in world(100, 7)]
+    base = baseline(alike[:60])
+    report = compare(base, window(base, alike[60:]), rounds=199)
+    assert not report.drifted
+    assert report.row("objects").size == pytest.approx(0, abs=1e-6) and report.row("objects").p == 1
 
 
 def test_a_report_comes_back_from_json() -> None:
@@ -114,7 +136,7 @@ def test_too_few_pictures_are_refused() -> None:
     with pytest.raises(UsageError, match="19 pictures are too few"):
         compare(BASE, window(BASE, world(19, 1)))
     with pytest.raises(UsageError, match=r"cannot show a rate of 0\.001"):
-        compare(BASE, window(BASE, world(20, 1)), alpha=0.001, rounds=99)
+        compare(BASE, window(BASE, world(20, 1)), alpha=0.001, rounds=999)
 
 
 def test_a_package_without_a_usable_reference_is_refused() -> None:

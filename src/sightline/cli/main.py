@@ -32,6 +32,7 @@ VERBS = {
     "serve": "packages behind a port: HTTP, WebSocket, Open Inference Protocol",
     "watch": "results for cameras, streams and videos, live or every frame",
     "runs": "versions side by side on the same held-out set",
+    "monitor": "has the world moved since the package was measured?",
     "run": "all of it from a problem.yaml, redoing only what changed",
     "demo": "the whole life cycle on simulated rallies",
 }

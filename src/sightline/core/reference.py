@@ -4,7 +4,7 @@ measured against. Edges are fixed, so that any two summaries can be compared bin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sightline.core.assemble import assemble
 from sightline.core.observation import EDGES, POOLED, Moments, Observation, binned, observe, stack
-from sightline.core.predictor import Inputs, Predictor
+from sightline.core.predictor import Inputs, Predictor, Stream
 from sightline.core.results import Result
 
 Array = NDArray[Any]
@@ -146,3 +146,23 @@ def _observed(
         picture = inputs[first][-1] if spec.frames > 1 else inputs[first]
         embedding = outputs["embedding"][index] if "embedding" in outputs else None
         yield key, observe(picture, results, embedding, group=group), results
+
+
+class Observing:
+    """A predictor that hands an observation of every element it answers to `take`; see `AnyPredictor`."""
+
+    def __init__(self, predictor: Predictor, take: Callable[[Observation], None], group: str = "") -> None:
+        self._predictor, self._take, self._group = predictor, take, group
+        self.signature = predictor.signature
+
+    def predict(self, batch: Sequence[Inputs]) -> list[dict[str, Result]]:
+        """Results by task for each element; `take` is called for each before."""
+        answers = []
+        for _, seen, results in observed(self._predictor, (((), self._group, inputs) for inputs in batch)):
+            self._take(seen)
+            answers.append(results)
+        return answers
+
+    def open_stream(self) -> Stream:
+        """A stream that is observed."""
+        return Stream(self)

@@ -27,17 +27,24 @@ from sightline.core.manifest import Manifest
 from sightline.core.observation import EDGES, POOLED, SCALARS, Moments, Sample
 from sightline.core.reference import moments_of
 from sightline.monitor.report import Distribution, DriftReport, DriftRow, Measure
-from sightline.monitor.sentences import sentence
+from sightline.monitor.sentences import sentence, told_once
 
 Array = NDArray[Any]
 
 ALPHA = 0.01
 ROUNDS = 999
+# A window is flagged at half the stated rate: the test is exact, so at the full rate every second count of
+# false alarms would lie above it. The rest is for a reference that its model's thresholds were chosen on.
+MARGIN = 0.5
 # Under these the test could say little: so many pictures must be in the reference, and in a window.
 LEAST_REFERENCE = 30
 LEAST_WINDOW = 20
 # With fewer groups there are too few divisions to tell a rare one.
 LEAST_GROUPS = 30
+
+
+# Bins of a drawn distribution.
+DRAWN = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,31 +111,33 @@ def compare(
         raise UsageError(
             f"{len(window)} pictures are too few to compare, it takes {LEAST_WINDOW}", where=source
         )
-    if alpha * (rounds + 1) < 1:
+    level = MARGIN * alpha
+    if level * (rounds + 1) < 1:
         raise UsageError(f"{rounds} rounds cannot show a rate of {alpha:g}")
     blocks, notes = _blocks(baseline.sample, window)
     inside = _divisions(blocks, len(window), rounds, np.random.default_rng(seed))
     share = inside / inside.sum(axis=1, keepdims=True)
     rest = (1 - inside) / (1 - inside).sum(axis=1, keepdims=True)
     taken, missing = _statistics(baseline.sample, window, share, rest)
-    values = np.stack([t.values for t in taken], axis=1)
+    # Rounded, so that what is equal stays equal; what is the same in all pictures counts for nothing.
+    values = np.stack([t.values for t in taken], axis=1).astype(np.float64).round(6)
     middle, spread = values.mean(axis=0), values.std(axis=0)
-    scores = (values - middle) / np.where(spread > 0, spread, 1)
+    scores = (values - middle) / np.where(spread > 1e-5, spread, np.inf)
     most = scores.max(axis=1)
-    limit = np.sort(most)[::-1][int(alpha * (rounds + 1))]
+    limit = np.sort(most)[::-1][int(level * (rounds + 1))]
     rows = []
     for index, (taken_one, score) in enumerate(zip(taken, scores[0], strict=True)):
         p = float((most >= score).mean())
         reach = float(middle[index] + limit * spread[index])
-        rows.append(_row(taken_one, p, reach, p <= alpha, baseline))
-    rows.sort(key=lambda row: row.p)
+        rows.append((p, -float(score), _row(taken_one, p, reach, p <= level, baseline)))
+    strongest = [row for _, _, row in sorted(rows, key=lambda r: r[:2])]
     return DriftReport(
         baseline.package,
         source,
         len(window),
         len(baseline.sample),
         alpha,
-        tuple(rows),
+        tuple(told_once(strongest)),
         tuple(d for t in taken if (d := t.distribution(baseline.classes)) is not None),
         (*notes, *missing),
     )
@@ -169,12 +178,24 @@ class Taken:
         """Shares over bins, for drawing."""
         if self.measure == "MMD":
             return None
-        edges = () if self.measure == "PSI" else tuple(EDGES[self.name].round(6).tolist())
-        counts = (self.was, self.now)
+        edges, was, now = (), self.was, self.now
         if self.name in SCALARS:
-            counts = tuple(np.histogram(c.clip(edges[0], edges[-1]), edges)[0] for c in counts)  # type: ignore[assignment]
-        was, now = (tuple((c / max(c.sum(), 1)).round(6).tolist()) for c in counts)
-        return Distribution(self.name, edges, classes if self.measure == "PSI" else (), was, now)
+            bins = _bins(np.concatenate([was, now]), whole=self.name == "objects")
+            was, now = (np.histogram(side, bins)[0] for side in (was, now))
+            edges = tuple(bins.round(4).tolist())
+        elif self.measure == "KS":
+            edges = tuple(EDGES[self.name].round(6).tolist())
+        shares = [tuple((side / max(side.sum(), 1)).round(6).tolist()) for side in (was, now)]
+        return Distribution(self.name, edges, classes if self.measure == "PSI" else (), *shares)
+
+
+def _bins(values: Array, *, whole: bool) -> Array:
+    """About `DRAWN` bins over what was seen; of whole numbers where the values are."""
+    low, high = float(values.min()), float(values.max())
+    if whole:
+        step = max(1, int(np.ceil((high - low + 1) / DRAWN)))
+        return np.arange(low, high + step + 1, step)
+    return np.linspace(low, max(high, low + 1e-3), DRAWN + 1)
 
 
 def _row(taken: Taken, p: float, reach: float, drifted: bool, baseline: Baseline) -> DriftRow:

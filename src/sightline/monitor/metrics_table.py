@@ -98,7 +98,7 @@ _ROWS = (
         "sightline_drift_p",
         "gauge",
         ("model", "statistic"),
-        "Adjusted p-value of the last window: drifted at or under the stated false-alarm rate",
+        "Adjusted p-value of the last window: drifted at half the stated false-alarm rate and below",
     ),
     Metric(
         "sightline_drift_size",

@@ -21,7 +21,7 @@ class DriftRow:
             index, from 0) or MMD (maximum mean discrepancy, from 0).
         size: value of that measure.
         limit: the size from which on this statistic would have been called drifted.
-        p: adjusted for all statistics looked at together: drifted where it is at most the report's `alpha`.
+        p: adjusted for all statistics looked at together: drifted at half the report's `alpha` and below.
         drifted: whether it is.
         was: the reference's mean (of `classes` and `embedding`: none).
         now: the window's mean.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sightline.monitor.report import DriftRow
 
 Array = NDArray[Any]
 
@@ -59,6 +62,18 @@ def sentence(moved: Moved, classes: Sequence[str]) -> str:
     if was is None or now is None:
         return "" if moved.name == "box_size" else _begun_or_ended(now)
     return _WORDS[moved.name](was, now) or _spread(moved)
+
+
+def told_once(rows: Sequence[DriftRow]) -> list[DriftRow]:
+    """The rows without sentences that another one explains: less contrast weakens fine detail as much."""
+    by = {row.statistic: row for row in rows if row.drifted}
+    sharp, contrast = by.get("sharpness"), by.get("contrast")
+    if sharp is None or contrast is None or None in (sharp.was, sharp.now, contrast.was, contrast.now):
+        return list(rows)
+    strength = float(np.exp(((sharp.now or 0) - (sharp.was or 0)) / 2))
+    share = (contrast.now or 0) / max(contrast.was or 0, 1e-9)
+    explained = share < 1 and 0.9 * share <= strength <= 1
+    return [replace(row, sentence="") if row is sharp and explained else row for row in rows]
 
 
 def _begun_or_ended(now: float | None) -> str:
