@@ -2,7 +2,8 @@
 
 A fenced `sh` or `python` block is run when the line before it is `<!-- run: SETUP -->`; blocks of one page
 share a folder. SETUP names what stands there before the first block: `scenes`, `rallies`, `package` (with
-pictures and a film beside it) or `nothing`.
+pictures and a film beside it), `watched` (a package with a reference, pictures as they were and darker)
+or `nothing`.
 """
 
 from __future__ import annotations
@@ -47,6 +48,12 @@ def prepare(setup: str, folder: Path) -> None:
         package_model(TinyModel("detect").eval(), folder / "package")
         write_coco_scenes(folder / "pictures", 3, size_wh=(96, 64))
         write_film(folder / "film.mp4", 0, frames=12, size_wh=(96, 64))
+    elif setup == "watched":
+        from monitor.packages import watched_package, write_pictures
+
+        watched_package(folder / "package")
+        write_pictures(folder / "pictures", 40, 2)
+        write_pictures(folder / "dark", 40, 2, light=0.7)
     else:
         assert setup == "nothing", f"unknown set-up {setup!r}"
 

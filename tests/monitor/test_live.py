@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.packages import NAME, pictures, watched_package
+from monitor.packages import NAME, pictures
 from monitor.worlds import baseline, world
 from sightline.core.manifest import Manifest
 from sightline.core.predictor import Inputs
@@ -81,11 +81,11 @@ def answers(package: Path, count: int, seed: int, light: float) -> list[Answer]:
     ]
 
 
-def test_the_service_is_watched_from_its_answers(tmp_path: Path) -> None:
-    package, metrics, said = watched_package(tmp_path / "package"), Metrics(), list[str]()
-    manifest = Manifest.read(package)
+def test_the_service_is_watched_from_its_answers(watched: Path) -> None:
+    metrics, said = Metrics(), list[str]()
+    manifest = Manifest.read(watched)
     drift = LiveDrift(metrics, lambda name, version: manifest, WindowOptions(30, rounds=199), said.append)
-    first, *rest = answers(package, 60, 8, 0.7)
+    first, *rest = answers(watched, 60, 8, 0.7)
     drift.answered(first)
     for answer in rest:
         drift._queue.put(answer)  # waits, where `answered` would leave out what comes too fast
@@ -128,12 +128,11 @@ def test_what_comes_too_fast_is_left_out_and_counted() -> None:
     assert 'sightline_errors_total{kind="drift_skipped",model="fruit"}' in body
 
 
-def test_an_odd_answer_does_not_end_the_watch(tmp_path: Path) -> None:
-    package, metrics = watched_package(tmp_path / "package"), Metrics()
-    manifest = Manifest.read(package)
+def test_an_odd_answer_does_not_end_the_watch(watched: Path) -> None:
+    metrics, manifest = Metrics(), Manifest.read(watched)
     drift = LiveDrift(metrics, lambda name, version: manifest, WindowOptions(20, rounds=199))
     drift.answered(Answer(np.zeros((0, 4, 3), np.uint8), {}))
-    for answer in answers(package, 20, 9, 1.0):
+    for answer in answers(watched, 20, 9, 1.0):
         drift._queue.put(answer)
     drift.close()
     body = metrics.exposition()[0].decode()

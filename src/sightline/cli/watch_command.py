@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +15,7 @@ import typer
 from sightline.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from sightline.video.pipeline import Prediction
     from sightline.video.sinks import Sink
     from sightline.video.sources import Source
     from sightline.video.tally import Tally
@@ -42,6 +43,9 @@ def command(
     view_host: Annotated[
         str, typer.Option(help="address of the view; others may look where it is not this")
     ] = "127.0.0.1",
+    metrics: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="count for Prometheus on this port of this machine")
+    ] = None,
     max_age: Annotated[int, typer.Option(min=1, help="live: no answer older than this, in ms")] = 200,
     queue: Annotated[int, typer.Option(min=1, help="frames that may wait")] = 3,
     frames: Annotated[int | None, typer.Option(min=1, help="stop after so many answers")] = None,
@@ -94,9 +98,10 @@ def command(
     with ExitStack() as stack:
         stop = stack.enter_context(_stopped_by_signals())
         tally = _live_line(stack)
+        counted = None if metrics is None else _metrics(stack, metrics, package, tally)
         watch(
             predictor, paced, sinks, "live" if live else "file",
-            options=limits, tally=tally, stop=stop,
+            options=limits, tally=tally, stop=stop, on_answer=counted,
         )  # fmt: skip
     _close(tally, out, draw)
 
@@ -131,6 +136,26 @@ def _view(port: int, host: str) -> Sink:
     if host not in LOOPBACK:
         print("the view has no password: whoever reaches this address sees the pictures", file=sys.stderr)
     return shown
+
+
+def _metrics(stack: ExitStack, port: int, package: Path, tally: Tally) -> Callable[[Prediction], None]:
+    """Counts every answer, and what the tally says became of the rest, for whoever scrapes the port."""
+    from sightline.monitor.metrics import Metrics
+    from sightline.monitor.streams import StreamCounter
+    from sightline.runtime.loading import read_manifest
+
+    metrics, manifest = Metrics(), read_manifest(package)
+    metrics.model(manifest.name, manifest.version)
+    try:
+        server = metrics.listen(port)
+    except OSError as error:
+        raise UsageError(
+            f"--metrics {port}: {error.strerror or error}", remedy="choose another port"
+        ) from None
+    stack.callback(server.server_close)
+    stack.callback(server.shutdown)
+    print(f"metrics: http://127.0.0.1:{server.server_port}/metrics", file=sys.stderr)
+    return StreamCounter(metrics, manifest.name, tally).answer
 
 
 def _standard_output() -> Sink:

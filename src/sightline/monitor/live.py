@@ -71,15 +71,21 @@ class LiveDrift:
         self._options = options or WindowOptions(every_s=EVERY_S)
         self._watches: dict[tuple[str, str], DriftWatch | None] = {}
         self._queue: queue.Queue[Answered | None] = queue.Queue(WAITING)
-        self._thread = threading.Thread(target=self._work, name="drift", daemon=True)
-        self._thread.start()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def model(self, model: str, version: str, digest: str = "") -> None:
+        """A version has come into service, perhaps another package under the same name."""
+        self._watches.pop((model, version), None)
+
+    def retired(self, model: str, version: str, digest: str = "") -> None:
+        """A version is no longer in service."""
+        self._watches.pop((model, version), None)
 
     def answered(self, picture: Answered) -> None:
         """Take a picture that was answered; returns at once."""
         key = (picture.model, picture.version)
-        if key not in self._watches:
-            self._watches[key] = self._open(*key)
-        watch = self._watches[key]
+        watch = self._watches[key] if key in self._watches else self._begun(*key)
         if watch is None or not watch.due():
             return
         try:
@@ -93,8 +99,20 @@ class LiveDrift:
 
     def close(self) -> None:
         """Finish what waits, and end the thread."""
-        self._queue.put(None)
-        self._thread.join()
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+
+    def _begun(self, model: str, version: str) -> DriftWatch | None:
+        """The windows of a package that is seen for the first time, and the thread that fills them."""
+        with self._lock:
+            if (model, version) not in self._watches:
+                self._watches[model, version] = self._open(model, version)
+            watch = self._watches[model, version]
+            if watch is not None and self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="drift", daemon=True)
+                self._thread.start()
+            return watch
 
     def _open(self, model: str, version: str) -> DriftWatch | None:
         found = self._manifest(model, version)
@@ -121,7 +139,7 @@ class LiveDrift:
 
     def _work(self) -> None:
         while (picture := self._queue.get()) is not None:
-            watch = self._watches[picture.model, picture.version]
+            watch = self._watches.get((picture.model, picture.version))
             if watch is None:
                 continue
             try:

@@ -56,8 +56,8 @@ class Monitored:
 
     @property
     def drifted(self) -> bool:
-        """Whether the source drifted: over windows once it persisted, else as a whole."""
-        return any(self.alarms) if self.windows else self.report.drifted
+        """Whether the source drifted: as a whole, or over windows in a row."""
+        return self.report.drifted or any(self.alarms)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -139,7 +139,14 @@ def _seen(
         if Path(source).suffix.lower() != ".jsonl":
             raise UsageError("a path must be predictions (.jsonl)", where=source)
         return read_predictions(Path(source), baseline.classes)
-    return _looked(load(package, threads), source, faults)
+    predictor = load(package, threads)
+    if not isinstance(predictor, Predictor):
+        raise UsageError(
+            "has two stages and no embedding",
+            where=package,
+            remedy="compare its predictions (.jsonl) instead",
+        )
+    return _looked(predictor, source, faults)
 
 
 def _looked(

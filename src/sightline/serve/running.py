@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,11 +18,13 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sightline.core.errors import UsageError
+from sightline.core.manifest import Manifest
 from sightline.serve.batcher import Ticket
 from sightline.serve.logs import Log
 from sightline.serve.models import Models
 from sightline.serve.observing import Observers
 from sightline.serve.options import Limits, ServeOptions
+from sightline.serve.refusals import Refused
 from sightline.serve.security import Rates, Tokens
 from sightline.serve.service import CONNECTION, Service
 
@@ -210,7 +213,7 @@ def build_service(
     log: Log | None = None,
     watchers: Sequence[object] = (),
 ) -> Service:
-    """A service with metrics and whatever else watches it, not yet loaded.
+    """A service with metrics, drift and whatever else watches it, not yet loaded.
 
     Args:
         places: packages, folders of packages, `name=package`.
@@ -220,17 +223,25 @@ def build_service(
         log: where lines go.
         watchers: more observers (`observing.Observer`), any of its methods.
     """
+    from sightline.monitor.live import LiveDrift
     from sightline.monitor.metrics import Metrics
 
-    metrics = Metrics()
-    observer = Observers([metrics, *watchers])
+    def manifest(name: str, version: str) -> Manifest | None:
+        with suppress(Refused):
+            return models.get(name, version).engine.manifest
+        return None
+
+    metrics, lines = Metrics(), log or Log()
+    drift = LiveDrift(metrics, manifest, say=lambda said: lines.line("drift", said=said))
+    observer = Observers([metrics, drift, *watchers])
+    models = Models(places, options, observer)
     return Service(
-        Models(places, options, observer),
+        models,
         options,
         tokens=tokens or Tokens({}),
         rates=Rates(rate),
         observer=observer,
-        log=log or Log(),
+        log=lines,
         exposition=metrics.exposition,
     )
 
