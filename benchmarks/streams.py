@@ -93,10 +93,13 @@ def told(name: str, tally: Tally, ages: list[float]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=20, help="of each part")
-    packets = parser.parse_args().seconds * FPS
+    parser.add_argument("--package", type=Path, help="to watch with, instead of the classifier made here")
+    options = parser.parse_args()
+    packets = options.seconds * FPS
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        package, clip = make_package(folder), make_clip(folder / "clip.mp4", (1280, 720), 120)
+        package = options.package or make_package(folder)
+        clip = make_clip(folder / "clip.mp4", (1280, 720), 120)
         predictor = load(package)
         live(predictor, clip, FaultPlan(FPS, fps=FPS))  # warms up
         keeping, ages, source = live(predictor, clip, FaultPlan(packets, fps=FPS))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,24 @@ def test_models_of_several_pictures_are_refused(video: Path) -> None:
     predictor = Predictor(Signature(("locate",), ("a",), inputs), lambda _: {})
     with pytest.raises(UsageError, match="the model reads left, right"):
         watch(predictor, VideoSource(video), (), "live")
+
+
+class Resized:
+    """A camera whose resolution changes as it runs."""
+
+    name, length, rate = "camera", None, None
+
+    def __iter__(self) -> Iterator[Frame | Fault]:
+        for index, side in enumerate((8, 8, 12, 12, 12)):
+            pixels = np.zeros((side, side, 3), np.uint8)
+            yield Frame(self.name, index, index / 25, partial(np.copy, pixels))
+
+
+def test_a_change_of_resolution_begins_the_stream_anew() -> None:
+    predictor = Remembering()
+    tally, _ = gathered(predictor, Resized())
+    assert predictor.streams == [2, 3]
+    assert tally.answered == 5
 
 
 def test_options_below_one_are_refused() -> None:

@@ -18,6 +18,7 @@ from sightline.video.sources import Fault, Frame
 
 OPEN_S, READ_S = 8.0, 4.0
 _REMEMBERED = 256
+NOT_ASKED = "hardware was not asked for"
 # RTSP over TCP, so that no packet is lost on the way; a short look at the stream. Not `nobuffer`: that
 # throws away what was looked at.
 NETWORK = {"rtsp_transport": "tcp", "analyzeduration": "1000000", "probesize": "500000"}
@@ -87,7 +88,7 @@ class AvConnection:
     def __init__(self, address: str | IO[bytes], name: str, given: AvOptions | None = None) -> None:
         given = given or AvOptions()
         self._name, self._tap = name, given.tap
-        device, why_not = hardware_decoder() if given.hardware else (None, "not asked for")
+        device, why_not = hardware_decoder() if given.hardware else (None, NOT_ASKED)
         self._container = _opened(address, given, device)
         if not self._container.streams.video:
             self._container.close()

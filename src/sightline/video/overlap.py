@@ -121,7 +121,7 @@ class Overlapped:
         self._pool: ThreadPoolExecutor | None = None
         self._in_work, self._counting = _InWork(), threading.Lock()
         self._stream: AnyStream | None = None
-        self._of = ""
+        self._of: tuple[str, tuple[int, int]] = ("", (0, 0))
         self._epoch = time.time() - time.monotonic()
 
     def run(self) -> Generator[Prediction, None, None]:
@@ -227,10 +227,11 @@ class Overlapped:
         element = {self._input: moment.picture}
         if self._pool is not None:
             return self._pool.submit(lambda: self._predictor.predict([element])[0])
-        if moment.source != self._of or moment.index < 0:
+        kind = (moment.source, size_wh_of(moment.picture))
+        if kind != self._of or moment.index < 0:  # a camera may change its resolution as it runs
             self._begin_anew()
         if self._stream is None:
-            self._stream, self._of = self._predictor.open_stream(), moment.source
+            self._stream, self._of = self._predictor.open_stream(), kind
         return self._stream.submit(element)
 
     def _begin_anew(self) -> None:

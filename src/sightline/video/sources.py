@@ -159,10 +159,10 @@ class VideoSource:
 
         from sightline.core.frames import to_rgb
         from sightline.core.picture import from_av
-        from sightline.video.decoding import accelerator, describe, hardware_decoder
+        from sightline.video.decoding import NOT_ASKED, accelerator, describe, hardware_decoder
 
         index = 0
-        device, why_not = hardware_decoder() if self._hardware else (None, "not asked for")
+        device, why_not = hardware_decoder() if self._hardware else (None, NOT_ASKED)
         try:
             with av.open(str(self.path), hwaccel=accelerator(device)) as container:
                 stream: Any = container.streams.video[0]
