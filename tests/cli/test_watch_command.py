@@ -101,3 +101,15 @@ def test_a_signal_ends_it_in_good_order(package: Path, tmp_path: Path, number: s
     assert "frames captured" in told
     for line in (tmp_path / "r.jsonl").read_text("utf-8").splitlines():
         json.loads(line)
+
+
+def test_the_live_line_is_one_line_with_what_a_watcher_wants_to_know() -> None:
+    from sightline.cli.watch_command import _line
+    from sightline.video.tally import Tally
+
+    tally = Tally(captured=12, dropped=2, disconnects=1, decoders={"a": "h264 in software (no [device])"})
+    for _ in range(9):
+        tally.answer(0.012)
+    line = _line(tally)
+    assert "9 answered · age 12/12 ms (p50/p99) · 2 dropped · 1 disconnects · h264 in software" in line.plain
+    assert line.no_wrap and "late" not in line.plain

@@ -16,6 +16,8 @@ from sightline.core.errors import UsageError
 
 if TYPE_CHECKING:
     from sightline.video.pipeline import Prediction
+    from rich.text import Text
+
     from sightline.video.sinks import Sink
     from sightline.video.sources import Source
     from sightline.video.tally import Tally
@@ -201,8 +203,10 @@ def _live_line(stack: ExitStack) -> Tally:
     return tally
 
 
-def _line(tally: Tally) -> str:
+def _line(tally: Tally) -> Text:
     """One line: speed, age, what is gone, what decodes."""
+    from rich.text import Text
+
     state = tally.plain()
     parts = [f"{state['fps']:.1f} frames/s", f"{tally.answered:,} answered"]
     if "age_p50_ms" in state:
@@ -215,8 +219,8 @@ def _line(tally: Tally) -> str:
     if tally.disconnects:
         parts.append(f"{tally.disconnects} disconnects")
     if state["decoder"]:
-        parts.append(state["decoder"])
-    return " · ".join(parts)
+        parts.append(state["decoder"].partition(" (")[0])  # why it is that one stands in the table
+    return Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")
 
 
 def _close(tally: Tally, out: Path | None, draw: Path | None) -> None:
