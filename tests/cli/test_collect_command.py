@@ -77,6 +77,17 @@ def test_the_first_signal_ends_a_session_in_good_order(tmp_path: Path) -> None:
     assert session["kept"] == len(lines.read_text().splitlines()) >= 3
 
 
+def test_a_stream_on_standard_input_is_collected(tmp_path: Path) -> None:
+    film = write_video(tmp_path / "film.mp4")
+    words = [sys.executable, "-c", "from sightline.cli.main import main; main()", "collect", "-"]
+    words += ["--out", str(tmp_path / "c"), "--every", "10"]
+    with film.open("rb") as file:
+        done = subprocess.run(words, stdin=file, env=os.environ | {"PYTHONPATH": "src"}, check=False)
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in (tmp_path / "c" / "collected.jsonl").read_text().splitlines()]
+    assert [line["index"] for line in lines] == [0, 10, 20] and lines[0]["source"] == "standard input"
+
+
 def test_label_studio_needs_a_folder_for_its_tasks(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png")
     assert run("predict", tmp_path / "absent", tmp_path / "a.png", "--format", "label-studio") == 2

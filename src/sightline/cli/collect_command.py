@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sightline.core.predictor import AnyPredictor
     from sightline.video.choosing import Rule
     from sightline.video.collecting import Session
+    from sightline.video.sources import Source
 
 Marks = Literal["classify", "detect", "segment", "instances", "panoptic", "locate"]
 SHOWN_FAULTS = 10
@@ -55,7 +56,6 @@ def command(
     Rules are --every, --motion, --scenes and --unsure. Ctrl-C ends a session in good order.
     """
     from sightline.video.collecting import Wanted, collect
-    from sightline.video.sources import find_sources
 
     predictor = _load(model, unsure)
     signature = predictor.signature if predictor is not None else None
@@ -71,9 +71,9 @@ def command(
         tuple(classes or ()) or (signature.classes if signature else ("object",)),
         (task,) if task else (tuple(signature.tasks) if signature else ("detect",)),
     )
-    sources = find_sources(inputs)
     console = Console(width=None if Console().is_terminal else 140)
     with _stopping() as asked, _progress() as show:
+        sources = _sources(inputs, asked)
         session = collect(sources, out, wanted, add=add, stop=asked.is_set, on_frame=show)
     print_session(console, session)
     where = (
@@ -82,6 +82,20 @@ def command(
     console.print(
         where + f"{out / 'tasks.json'} in Label Studio", markup=False, highlight=False, soft_wrap=True
     )
+
+
+def _sources(inputs: list[str], stop: threading.Event) -> list[Source]:
+    """Files first, then what is live; a live source ends when it is told to."""
+    from sightline.video.connecting import LiveSource, is_live, open_live
+    from sightline.video.sources import find_sources
+
+    sources = find_sources([text for text in inputs if not is_live(text)])
+    for text in filter(is_live, inputs):
+        source = open_live(text)
+        if isinstance(source, LiveSource):
+            source.heed(stop)
+        sources.append(source)
+    return sources
 
 
 def _load(model: Path | None, unsure: float) -> AnyPredictor | None:
