@@ -18,6 +18,7 @@ from sightline.evaluate.charts import (
     whisker,
 )
 from sightline.evaluate.metrics import MEASURES
+from sightline.evaluate.motion_charts import by_blur, by_speed, over_time_x, over_time_y, plane
 
 if TYPE_CHECKING:
     from sightline.evaluate.report import Report
@@ -291,6 +292,6 @@ _CHARTS: dict[str, tuple[_Maker, ...]] = {
     "detect": (_curves, _sizes, _threshold),
     "instances": (_curves, _sizes, _threshold),
     "segment": (_confusion, _class_bars),
-    "locate": (_within, _sight),
+    "locate": (_within, _sight, by_speed, by_blur, over_time_x, over_time_y, plane),
     "depth": (_distance,),
 }

@@ -35,6 +35,8 @@ COLUMNS = {
     "y": ("y", "y-coordinate", "y_coordinate"),
 }
 HEADER = ("Frame", "Visibility", "X", "Y")
+# Length of the smear in pixels, where a simulator says it; kept as the attribute `blur_px`.
+BLUR_COLUMN = "blur"
 # 0 out of sight, 1 easy, 2 hard to see, 3 behind something (Huang et al. 2019, TrackNet).
 VISIBLE = {"0": False, "1": True, "2": True, "3": False, "true": True, "false": False}
 TWICE = "frame is listed before"
@@ -53,6 +55,7 @@ class Row:
     x: float
     y: float
     grade: str
+    blur: str = ""
 
     @property
     def at_origin(self) -> bool:
@@ -157,6 +160,7 @@ def _rows(path: Path) -> list[Row]:
     names, lines = read_csv(path)
     columns = _columns(names)
     assert columns is not None
+    smear = next((name for name in names if name.lower() == BLUR_COLUMN), "")
     out = []
     for line, cells in lines:
         where = f"{path}:{line}"
@@ -165,7 +169,8 @@ def _rows(path: Path) -> list[Row]:
         if grade not in VISIBLE:
             raise FormatError(f"visibility is {word!r}, must be 0, 1, 2 or 3", where=where)
         x, y = (_number(cells[columns[axis]], axis, where) for axis in ("x", "y"))
-        out.append(Row(line, _frame(cells[columns["frame"]], where), VISIBLE[grade], x, y, grade))
+        blur = cells[smear].strip() if smear else ""
+        out.append(Row(line, _frame(cells[columns["frame"]], where), VISIBLE[grade], x, y, grade, blur))
     return out
 
 
@@ -227,6 +232,7 @@ def _point(
     elif row.is_placed:
         x, y = _continuous((x, y), frames.size_wh if is_normalised else None)
     attributes = {"visibility": row.grade} if row.grade in ("2", "3") else {}
+    attributes |= {"blur_px": row.blur} if row.blur and visible else {}
     return Annotation(0, point=(x, y), visible=visible, attributes=attributes, source=f"line {row.line}")
 
 
@@ -252,7 +258,7 @@ def write(dataset: Any, out: Path) -> Ledger:
             elif i != points[0]:
                 lost.mark(i, "a track carries one point a frame")
             else:
-                lost.extras(i, attributes=("visibility",))
+                lost.extras(i, attributes=("visibility", "blur_px"))
         if record.frame < 0:
             lost.ledger.drop("picture", "it has no frame number", record.id)
         else:

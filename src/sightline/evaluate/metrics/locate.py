@@ -11,6 +11,7 @@ from sightline.core.records import Record
 from sightline.core.results import IN_SIGHT, Points, Result
 from sightline.data.points import looked_for
 from sightline.evaluate.metrics.base import F32, F64, Family, Measure, ReadMap, Values, ones, share
+from sightline.evaluate.metrics.locate_motion import Place, motion_details, place_of
 from sightline.evaluate.metrics.tracks import Columns, Tracks, weighted_quantile
 
 WITHIN_PX = (2, 4, 8)
@@ -54,6 +55,7 @@ class Locate(Family):
         self._rows: list[tuple[int, int, bool, float, float]] = []
         self._tracks = Tracks()
         self._track_columns: Columns | None = None
+        self._places: list[Place] = []
 
     def add(self, record: Record, result: Result, read_map: ReadMap) -> bool:
         """Take one frame; see `Family.add`."""
@@ -73,6 +75,9 @@ class Locate(Family):
             if seen and mark.point is not None:
                 error = float(np.hypot(*(result.points[label].astype(np.float64) - mark.point)))
             self._rows.append((self._samples, label, seen, float(result.visible[label]), error))
+            x, y = (float(v) for v in result.points[label])
+            answer = (x, y) if result.visible[label] >= self._threshold else None
+            self._places.append(place_of(record, label, mark, mark.point if seen else None, answer))
         self._samples += 1
         if len(self.classes) == 1:
             self._tracks.add(record, result, self._threshold)
@@ -132,7 +137,7 @@ class Locate(Family):
         return f"{-quality:.1f} px off" if quality else "rightly silent"
 
     def details(self) -> dict[str, Any]:
-        """Share within each distance, counts of sight, and a table of points."""
+        """Share within each distance, counts of sight, a table of points, and `motion_details`."""
         _, label, seen, answered, error = self._columns()
         hit = seen & answered
         visible = max(1, int(seen.sum()))
@@ -145,7 +150,8 @@ class Locate(Family):
             "hidden_silent": int((~seen & ~answered).sum()),
         }
         curve = {"px": list(CURVE_PX), "share": near}
-        return {"within": curve, "sight": counts, "classes": [r for r in rows if r["n"]]}
+        found = {"within": curve, "sight": counts, "classes": [r for r in rows if r["n"]]}
+        return found | motion_details(self._places)
 
     @staticmethod
     def _row(k: int, name: str, seen: Any, answered: Any, error: Any, label: Any) -> dict[str, Any]:
