@@ -27,9 +27,6 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from sightline.train.mining import truth_of
-from sightline.train.stages import mine
-
 import sightline.train  # noqa: F401  (before torch: its threads must not spin for long)
 from locate_ablation_table import Scored, pictured, printed
 from sightline.core.problem import AugmentSection, MineSection, Problem
@@ -46,7 +43,9 @@ from sightline.models.predictor import torch_predictor
 from sightline.simulate.labelled import write_videos
 from sightline.train.augment import generator, perturbed
 from sightline.train.cache import Cached
+from sightline.train.mining import truth_of
 from sightline.train.run import Run
+from sightline.train.stages import mine
 from sightline.train.training import chosen_device, train
 
 REPO = Path(__file__).resolve().parent.parent

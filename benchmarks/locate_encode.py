@@ -7,8 +7,8 @@ One network both ways, `locate-coarse` with its defaults:
   (`fusion: features`); the maps travel between the graphs as arrays;
 * encoded anew: `fusion: features` in one graph, which encodes all three frames each time.
 
-Milliseconds a frame from placed pixels to point, random weights, OpenVINO (bf16) and ONNX Runtime (f32), two
-threads each, turn by turn. The bar: stacking, which is the default, costs no more than caching in either.
+Core-milliseconds a frame from placed pixels to point (one thread), random weights, OpenVINO (bf16) and ONNX
+Runtime (f32), turn by turn. The bar: stacking, which is the default, costs no more than caching in either.
 
     python benchmarks/locate_encode.py [--out FOLDER]
 
@@ -35,7 +35,7 @@ from sightline.models.catalogue import build
 from sightline.models.locate import DESIGNS, Locator
 
 REPO = Path(__file__).resolve().parent.parent
-THREADS = 2
+THREADS = 1
 ROUNDS = 12
 EACH = 8
 BAR = 1.0
@@ -100,7 +100,7 @@ def main() -> int:
                 "encoded anew": lambda runs=runs: runs["encoded anew"]({"clip": clip}),
             }
         )
-    print(f"{'ms a frame, median':24s}" + "".join(f"{key:>14s}" for key in next(iter(figures.values()))))
+    print(f"{'core-ms a frame':24s}" + "".join(f"{key:>14s}" for key in next(iter(figures.values()))))
     for name, row in figures.items():
         print(f"{name:24s}" + "".join(f"{ms:14.2f}" for ms in row.values()))
     ratio = max(row["stacked"] / row["cached"] for row in figures.values())
@@ -213,7 +213,10 @@ def onnxruntime(data: bytes) -> Run:
 
 
 def timed(steps: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
-    """Median milliseconds of each, turn by turn; the first round warms up."""
+    """Milliseconds of each, turn by turn; the first round warms up.
+
+    The tenth percentile: other work on the machine disturbs it least.
+    """
     spans: dict[str, list[float]] = {name: [] for name in steps}
     for turn in range(ROUNDS + 1):
         for name, step in steps.items():
@@ -222,7 +225,7 @@ def timed(steps: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
                 step()
                 if turn:
                     spans[name].append(1000 * (time.perf_counter() - start))
-    return {name: float(np.median(values)) for name, values in spans.items()}
+    return {name: float(np.percentile(values, 10)) for name, values in spans.items()}
 
 
 if __name__ == "__main__":
