@@ -73,9 +73,9 @@ def pictured(scored: Mapping[str, Scored], path: Path, minutes: float) -> Path:
         panel.set_axisbelow(True)
         for side in ("top", "right"):
             panel.spines[side].set_visible(False)
-    panels[0].set_xlabel("share of visible frames within 8 px (more is better)")
-    panels[0].set_xlim(0, 1)
-    panels[1].set_xlabel("median error where answered, px (less is better, log scale)")
+    panels[0].set_xlabel("found within 8 px, share (more is better)")
+    panels[0].set_xlim(-0.02, 1.02)
+    panels[1].set_xlabel("median error where answered, px (less is better)")
     panels[1].set_xscale("log")
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()

@@ -90,12 +90,12 @@ class Design:
 DESIGNS: dict[str, tuple[Design, InputSpec]] = {
     "locator": (Design(), InputSpec((512, 288))),
     "locate-coarse": (
-        Design("mobilenetv4_conv_small", deepest=16, width=32),
-        InputSpec((512, 288), fit="stretch", frames=3),
+        Design("regnetx_002", width=32, loss="heatmap", sharpen=6.0),
+        InputSpec((480, 288), frames=3),
     ),
     "locate-fine": (
-        Design("mobilenetv4_conv_small", deepest=16),
-        InputSpec((224, 224), fit="native", frames=3),
+        Design("regnetx_002", deepest=16, width=32, sharpen=4.0),
+        InputSpec((192, 192), fit="native", frames=3),
     ),
 }
 

@@ -47,6 +47,8 @@ VERSIONS: dict[str, dict[str, Any]] = {
             "fusion": "features",
             "prior": "last",
             "visibility": "linear",
+            "loss": "heatmap",
+            "sharpen": 2.0,
         },
     },
     "fine-v1": {
@@ -83,6 +85,8 @@ VERSIONS: dict[str, dict[str, Any]] = {
             "prior": "quadratic",
             "film": True,
             "visibility": "linear",
+            "loss": "heatmap+distance",
+            "sharpen": 1.0,
         },
     },
     "fine-v5": {
@@ -98,6 +102,8 @@ VERSIONS: dict[str, dict[str, Any]] = {
             "prior": "quadratic",
             "film": True,
             "visibility": "linear",
+            "loss": "heatmap+distance",
+            "sharpen": 1.0,
         },
     },
     "fine-v6": {
@@ -112,6 +118,8 @@ VERSIONS: dict[str, dict[str, Any]] = {
             "stride": 4,
             "fusion": "features",
             "visibility": "none",
+            "loss": "heatmap+distance",
+            "sharpen": 1.0,
         },
     },
     "fine-v7": {
@@ -127,6 +135,8 @@ VERSIONS: dict[str, dict[str, Any]] = {
             "fusion": "features",
             "prior": "quadratic",
             "visibility": "none",
+            "loss": "heatmap+distance",
+            "sharpen": 1.0,
         },
     },
 }
