@@ -15,9 +15,9 @@ import typer
 from sightline.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from sightline.video.pipeline import Prediction
     from rich.text import Text
 
+    from sightline.video.pipeline import Prediction
     from sightline.video.sinks import Sink
     from sightline.video.sources import Source
     from sightline.video.tally import Tally

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from sightline.core.errors import MediaError, UsageError
 from sightline.video.clock import Timeline
-from sightline.video.decoding import NETWORK, AvConnection, AvOptions, Connection
+from sightline.video.decoding import NETWORK, OPEN_S, READ_S, AvConnection, AvOptions, Connection
 from sightline.video.sources import Fault, Frame, Source, find_sources
 
 Backend = Literal["pyav", "gstreamer"]
@@ -103,22 +103,24 @@ class LiveSource:
             MediaError: it cannot be opened in the first place.
         """
         self._begin(self._first())
-        tries, lost_s = 0, time.monotonic()
+        tries, without_s = 0, 0.0
         while not self._stop.is_set():
-            before = self.decoded
+            before, began = self.decoded, time.monotonic()
             reason, ended = yield from self._one_connection()
             if ended or self._stop.is_set():
                 return
             if not tries or self.decoded > before:
-                tries, lost_s = 0, time.monotonic()
-                self._lost_s = lost_s
+                tries, without_s, began = 0, 0.0, time.monotonic()
+                self._lost_s = began
                 self.losses += 1
                 yield Fault(self.name, self.decoded, f"lost: {reason}", "disconnected")
             tries += 1
-            if tries > 1 and time.monotonic() - lost_s > self._give_up_s:
+            if tries > 1 and without_s > self._give_up_s:
                 yield Fault(self.name, self.decoded, f"gone for {self._give_up_s:g} s: {reason}")
                 return
             self._stop.wait(self._backoff(tries))
+            # A machine that was asleep in between has not tried for that long.
+            without_s += min(time.monotonic() - began, OPEN_S + READ_S)
 
     def _one_connection(self) -> Generator[Frame | Fault, None, tuple[str, bool]]:
         """Everything one connection gives; returns why it is over, and whether that is the end."""
