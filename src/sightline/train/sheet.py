@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Pixels = NDArray[np.uint8]
 # Beside the picture as it is placed stand so many draws of its change.
 DRAWS = 5
-LEAST_SIDE = 160
+LEAST_SIDE = 220
 
 
 def augmentation_sheet(
@@ -127,7 +127,7 @@ def heat_sheet(run: Run, dataset: Dataset, ids: Sequence[str], *, dark: bool = F
         )
         frame = draw_result(draw_target(frame, target, dataset.classes), points)
         pictures.append(frame)
-        captions.append(f"{view.id}  {_off(target, points)}")
+        captions.append(f"{_off(target, points)}: {view.id}")
     title = f"{run.folder.name}: heatmaps, truth and answer"
     return contact_sheet(pictures, captions, cell_wh=_cell(pictures[0]), title=title, dark=dark)
 

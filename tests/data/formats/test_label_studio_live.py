@@ -191,6 +191,7 @@ def test_a_model_s_answers_are_taken_as_predictions_and_read_again_once_accepted
         source = write_png(tmp_path / "in" / "a b.png")
         predictions = [Prediction(str(source), -1, None, (70, 50), answers)]
     else:
+        (tmp_path / "in").mkdir()
         source = write_video(tmp_path / "in" / "film.mp4", 8)
         predictions = [Prediction(str(source), i, i / 25, (160, 120), answers) for i in range(8)]
     folder = tmp_path / "ls"
