@@ -12,7 +12,7 @@ GSTREAMER_PACKAGES := gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstrea
 	gstreamer1.0-plugins-ugly gstreamer1.0-libav gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0 \
 	gir1.2-gst-rtsp-server-1.0 libgirepository1.0-dev libcairo2-dev gcc pkg-config python3-dev
 
-.PHONY: setup gstreamer demo test test-all lint format bench dashboards docs clean
+.PHONY: setup gstreamer prometheus demo test test-all lint format bench dashboards docs clean
 
 setup: $(READY)
 
@@ -30,6 +30,11 @@ gstreamer: $(READY)
 	$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(GSTREAMER_PACKAGES)
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode \
 		--constraint constraints.txt --editable '.[gstreamer]'
+
+# Debian's Prometheus: promtool checks the alert rules, and a slow test lets a server fire them; needs root, or sudo.
+prometheus:
+	@command -v promtool > /dev/null || { $(SUDO) apt-get update -qq && \
+		$(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends prometheus; }
 
 demo: $(READY)
 	$(BIN)/sightline demo --out demo --replace

@@ -125,3 +125,9 @@ def test_a_broken_sample_is_refused(fault: str) -> None:
         value["brightness"]["zlib"] = base64.b64encode(zlib.compress(b"\0" * 10**7)).decode()
     with pytest.raises(PackageError, match="drift reference"):
         Sample.from_json(value, where="here")
+
+
+def test_a_large_picture_is_looked_at_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = np.repeat(np.repeat(PICTURE, 2, axis=0), 2, axis=1)
+    monkeypatch.setattr("sightline.core.observation.LOOKED_AT", PICTURE.shape[0] * PICTURE.shape[1])
+    assert appearance(small) == pytest.approx(appearance(PICTURE))

@@ -99,6 +99,8 @@ def test_the_service_is_watched_from_its_answers(watched: Path) -> None:
     assert samples["sightline_drift_windows_total", (NAME, "yes")] == 2
     assert samples["sightline_picture_brightness_count", (NAME,)] >= 60
     assert len(said) == 1 and "fruit 3 has drifted: " in said[0] and "darker" in said[0]
+    drift.retired(NAME, "3")
+    assert 'sightline_drift_alarm{model="fruit"} 0.0' in metrics.exposition()[0].decode()
 
 
 def test_a_model_without_a_reference_is_not_watched_and_says_so_once() -> None:

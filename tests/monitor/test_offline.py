@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -127,3 +128,17 @@ def test_bad_sources_are_refused(package: Path, tmp_path: Path, capsys: pytest.C
     replace(Manifest.read(package), reference={}).write(tmp_path / "bare")
     with pytest.raises(PackageError, match="holds no reference"):
         monitor(tmp_path / "bare", pictures(30, 1))
+
+
+def test_the_page_tells_the_verdict_and_escapes_names(package: Path, dark: Path, tmp_path: Path) -> None:
+    place = tmp_path / "drift.html"
+    odd = tmp_path / "<b>night & day"
+    shutil.copytree(dark, odd)
+    assert ended("monitor", package, odd, "--html", place, "--window", 20) == 1
+    text = place.read_text(encoding="utf-8")
+    assert "<b>Drifted</b>" in text and "% darker (mean grey" in text
+    assert "&lt;b&gt;night &amp; day" in text and "<b>night" not in text
+    assert text.count('<figure class="chart">') == 7 and text.count("believed</td>") == 1
+    assert not re.search(r'(?:src|href)="?http', text)  # opens offline
+    assert ended("monitor", package, package.parent, "--html", place) == 2
+    assert place.read_text(encoding="utf-8") == text

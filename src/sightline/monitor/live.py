@@ -18,8 +18,8 @@ from sightline.monitor.metrics import Metrics
 from sightline.monitor.report import DriftReport
 from sightline.monitor.windows import DriftWatch, WindowOptions
 
-# Pictures that wait to be looked at; more are left out, and counted.
-WAITING = 8
+# Pictures that wait to be looked at, in memory; more are left out, and counted.
+WAITING = 2
 EVERY_S = 0.5
 
 
@@ -76,11 +76,15 @@ class LiveDrift:
 
     def model(self, model: str, version: str, digest: str = "") -> None:
         """A version has come into service, perhaps another package under the same name."""
-        self._watches.pop((model, version), None)
+        self._forget(model, version)
 
     def retired(self, model: str, version: str, digest: str = "") -> None:
         """A version is no longer in service."""
-        self._watches.pop((model, version), None)
+        self._forget(model, version)
+
+    def _forget(self, model: str, version: str) -> None:
+        if self._watches.pop((model, version), None) is not None:
+            self._metrics.unwatched(model)
 
     def answered(self, picture: Answered) -> None:
         """Take a picture that was answered; returns at once."""

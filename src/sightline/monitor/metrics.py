@@ -117,6 +117,11 @@ class Metrics:
             self._of("sightline_drift_p", model, row.statistic).set(row.p)
             self._of("sightline_drift_size", model, row.statistic).set(row.size)
 
+    def unwatched(self, model: str) -> None:
+        """A package is no longer watched, or another one in its place: no alarm of the old one stands."""
+        self._of("sightline_drift_flagged", model).set(0)
+        self._of("sightline_drift_alarm", model).set(0)
+
     def frame(self, stream: str, age_s: float | None = None) -> None:
         """A frame of a stream was answered, `age_s` seconds after it was captured."""
         self._of("sightline_stream_frames_total", stream).inc()
