@@ -18,6 +18,7 @@ from sightline.export.onnx import decoded_outputs, to_onnx, without_raw
 from sightline.export.parity import BOUNDARIES, check_parity, frames, installed_runtimes
 from sightline.export.writing import stage_of
 from sightline.models.base import Tensors
+from sightline.models.catalogue import build
 
 RANDOM = np.random.default_rng(0)
 SQUARE = [{"image": RANDOM.integers(0, 256, (120, 120, 3)).astype(np.uint8)} for _ in range(4)]
@@ -39,6 +40,26 @@ def test_a_faithful_graph_passes_at_every_boundary_batch_and_runtime(task: Task)
     assert {c.batch for c in checks} == {1, 4}
     assert {c.runtime for c in checks} == set(installed_runtimes())
     assert all(c.to_json()["passes"] for c in checks)
+
+
+def test_a_window_about_a_centre_and_a_track_pass_at_every_boundary() -> None:
+    options = {"backbone": "test_efficientnet", "prior": "quadratic", "film": True, "stride": 8}
+    clip = {"clip": InputSpec((64, 48), fit="native", frames=2)}
+    torch.manual_seed(0)
+    model = build("locate-fine", classes=["ball"], inputs=clip, **options).eval()
+    proto = to_onnx(model)
+    data = proto.SerializeToString()
+    stage = stage_of(model.signature, tuple(v.name for v in proto.graph.output), data)
+    elements = [
+        {
+            "clip": RANDOM.integers(0, 256, (2, 90, 120, 3)).astype(np.uint8),
+            "track": np.array([[60.0 + i, 40.0, float(i != 4)] for i in range(6)], np.float32),
+            "centre": np.array([50.0 + 7 * n, 110.0]),
+        }
+        for n in range(3)
+    ]
+    checks = check_parity(model, data, stage, frames(elements, model.signature), point_px=0.01)
+    assert {c.batch for c in checks} == {1, 3} and {c.runtime for c in checks} == set(installed_runtimes())
 
 
 class OtherDecoding(TinyModel):
