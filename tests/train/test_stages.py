@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sightline.core.errors import ModelError, ProblemError
+from sightline.core.errors import DatasetError, ModelError, ProblemError
 from sightline.core.problem import Problem
 from sightline.data.dataset import Dataset
 from sightline.data.split import Split
@@ -186,3 +186,9 @@ def test_frames_that_nobody_looked_at_are_not_learned_from(dots: Dataset) -> Non
     said: list[str] = []
     found = part_samples(Bare(), by_film(dots), "train", model, said.append)
     assert bare.isdisjoint(s.id for s in found) and "3 of 30" in said[0]
+
+
+def test_the_folder_of_both_runs_says_what_was_asked(trained: StagedRun) -> None:
+    assert StagedRun.open(trained.folder).problem == problem()
+    with pytest.raises(DatasetError, match="no run of two stages"):
+        StagedRun.open(trained.folder / "coarse")

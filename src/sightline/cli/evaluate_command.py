@@ -46,6 +46,7 @@ def command(
     chosen: Any = None if part == "all" else named_split(opened, split)
     ids = [r.id for r in opened.records] if chosen is None else chosen.part(part)
     predictor = open_predictor(model)
+    rival = open_predictor(against) if against is not None else None
     with bars(Console(stderr=True)) as show:
         report = evaluate(
             predictor,
@@ -59,13 +60,19 @@ def command(
             batch=batch,
             name=model.name,
             part=part,
+            films=in_films(predictor),
             progress=lambda done, total: show("evaluate", done, total),
         )
         other = (
             scored(
-                open_predictor(against), opened, ids, batch=batch, progress=lambda d, n: show("against", d, n)
+                rival,
+                opened,
+                ids,
+                batch=batch,
+                films=in_films(rival),
+                progress=lambda d, n: show("against", d, n),
             )
-            if against is not None
+            if rival is not None
             else None
         )
     console = Console()
@@ -80,7 +87,7 @@ def command(
 
 
 def open_predictor(path: Path) -> AnyPredictor:
-    """The predictor of a package, a single .onnx, or a run (its best weights).
+    """The predictor of a package, a single .onnx, or a run of one stage or two (its best weights).
 
     Raises:
         UsageError: the folder is neither.
@@ -94,9 +101,22 @@ def open_predictor(path: Path) -> AnyPredictor:
         return load(path)
     if not path.is_dir():
         raise UsageError("is no folder of a run or a package", where=path)
+    from sightline.train.stages import STAGES
+
+    if (path / STAGES).is_file():
+        from sightline.lifecycle.staged import both_stages
+
+        return both_stages(path)
     from sightline.train.run import Run
 
     return Run.open(path).predictor()
+
+
+def in_films(predictor: AnyPredictor) -> bool:
+    """Whether a predictor is measured over whole films: of two stages it is their stream that is deployed."""
+    from sightline.runtime.coarse_to_fine import CoarseToFine
+
+    return isinstance(predictor, CoarseToFine)
 
 
 def table_of(report: Report, *, every: bool = False) -> Table:

@@ -34,7 +34,11 @@ def command(
     from sightline.data.split import Split
     from sightline.export.package import export
     from sightline.train.run import Run
+    from sightline.train.stages import STAGES
 
+    if (run / STAGES).is_file():
+        _export_stages(run, out, data, split, part, version, runtime, replace)
+        return
     trained = Run.open(run)
     dataset = Dataset.open(data or trained.config["dataset"]["path"])
     name = split or trained.config["split"]["name"]
@@ -50,6 +54,33 @@ def command(
         raise UsageError(f"part {part!r} of split {name!r} is empty", where=dataset.root)
     wanted = type(section).model_validate({**section.model_dump(), **changes})
     folder = export(trained, dataset, ids, out, wanted, version=version, replace_old=replace)
+    _print(folder)
+
+
+def _export_stages(
+    run: Path,
+    out: Path,
+    data: Path | None,
+    split: str | None,
+    part: str,
+    version: str,
+    runtime: Literal["onnx", "openvino"] | None,
+    replace: bool,
+) -> None:
+    """Package a run of two stages."""
+    from sightline.data.dataset import Dataset
+    from sightline.data.split import Split
+    from sightline.export.staged import export_stages
+    from sightline.train.stages import StagedRun
+
+    trained = StagedRun.open(run)
+    config = trained.fine.config
+    dataset = Dataset.open(data or config["dataset"]["path"])
+    name = split or config["split"]["name"]
+    ids = Split.open(dataset.root / "splits" / f"{name}.parquet", dataset=dataset).part(part)
+    section = trained.problem.export.model_copy(update={"runtime": runtime} if runtime else {})
+    stages = (trained.coarse, trained.fine, trained.problem)
+    folder = export_stages(*stages, dataset, ids, out, section, version=version, replace_old=replace)
     _print(folder)
 
 

@@ -37,5 +37,11 @@ def command(
         if not found.learns:
             raise typer.Exit(1)
         return
+    if asked.stages is not None:
+        from sightline.train.stages import train_stages
+
+        both = train_stages(asked, labelled, part, out, device=device or None)
+        print(f"best weights and figures: {both.coarse.folder} and {both.fine.folder}")
+        return
     run = train(asked, labelled, part, out, resume=resume, device=device or None)
     print(f"best weights and figures: {run.folder}")

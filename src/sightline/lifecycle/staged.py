@@ -53,9 +53,10 @@ def train_stages(
 def _train(problem: Problem, dataset: Dataset, split: Split, folder: Path, name: str, progress: bool) -> None:
     """Train one stage, or go on with a training that was cut short; one of another config is thrown away."""
     from sightline.train.run import Run, config_key
-    from sightline.train.stages import mine
+    from sightline.train.stages import begin_stages, mine
     from sightline.train.training import chosen_device, train
 
+    begin_stages(folder, problem)
     if name == COARSE:
         asked = problem.stage("coarse")
         away_with_another(folder / COARSE, config_key(asked, dataset, split))
@@ -75,13 +76,17 @@ def away_with_another(folder: Path, key: dict[str, Any]) -> None:
         shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}.old")))
 
 
-def both_stages(folder: Path, problem: Problem) -> CoarseToFine:
-    """The trained stages as one predictor, before export."""
+def both_stages(folder: Path, problem: Problem | None = None) -> CoarseToFine:
+    """The trained stages as one predictor, before export; joined as `problem` says, else as they were asked.
+
+    Raises:
+        DatasetError: the folder holds no run of two stages.
+    """
     from sightline.export.staged import pipeline_of
     from sightline.train.stages import StagedRun
 
-    run = StagedRun.open(folder, problem)
-    return CoarseToFine(run.coarse.predictor(), run.fine.predictor(), pipeline_of(problem))
+    run = StagedRun.open(folder)
+    return CoarseToFine(run.coarse.predictor(), run.fine.predictor(), pipeline_of(problem or run.problem))
 
 
 def export_both(folder: Path, problem: Problem, dataset: Dataset, split: Split, out: Path) -> None:
@@ -89,5 +94,5 @@ def export_both(folder: Path, problem: Problem, dataset: Dataset, split: Split, 
     from sightline.export.staged import export_stages
     from sightline.train.stages import StagedRun
 
-    run = StagedRun.open(folder, problem)
+    run = StagedRun.open(folder)
     export_stages(run.coarse, run.fine, problem, dataset, split.part("val"), out, replace_old=True)

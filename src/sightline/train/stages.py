@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from sightline.core.errors import ModelError
-from sightline.core.files import fingerprint, written_whole
+from sightline.core.errors import DatasetError, ModelError
+from sightline.core.files import fingerprint, write_json, written_whole
 from sightline.core.problem import MineSection, Problem
 from sightline.core.records import Sample
 from sightline.core.specs import InputSpec
@@ -23,7 +24,7 @@ from sightline.train.run import Run, build_model
 from sightline.train.training import chosen_device, train
 
 COARSE, FINE = "coarse", "fine"
-GLANCES = "glances.npz"
+STAGES, GLANCES = "stages.json", "glances.npz"
 Say = Callable[[str], None]
 
 
@@ -44,9 +45,18 @@ class StagedRun:
     fine: Run
 
     @classmethod
-    def open(cls, folder: str | Path, problem: Problem) -> StagedRun:
-        """Open both runs; raises DatasetError where one is absent."""
-        root = Path(folder)
+    def open(cls, folder: str | Path) -> StagedRun:
+        """Open both runs.
+
+        Raises:
+            DatasetError: the folder holds no run of two stages, or one of them is absent.
+        """
+        root = Path(folder).absolute()
+        path = root / STAGES
+        try:
+            problem = Problem.parse(json.loads(path.read_text(encoding="utf-8"))["problem"], where=path)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DatasetError(f"is no run of two stages ({error!r})", where=path) from error
         return cls(root, problem, Run.open(root / COARSE), Run.open(root / FINE))
 
     @property
@@ -81,6 +91,7 @@ def train_stages(
         SightlineError: as `train`.
     """
     folder, where = Path(out), chosen_device(device)
+    begin_stages(folder, problem)
     coarse = train(problem.stage("coarse"), dataset, split, folder / COARSE, progress=progress, device=where)
     asked = problem.stage("fine")
     mined = mine(coarse, asked, problem.mine, dataset, split, folder, where)
@@ -88,6 +99,13 @@ def train_stages(
         say(f"mined crops: {', '.join(f'{n} {kind}' for kind, n in mined.counts().items() if n)}")
     fine = train(asked, dataset, split, folder / FINE, progress=progress, device=where, mined=mined)
     return StagedRun(folder, problem, coarse, fine)
+
+
+def begin_stages(folder: Path, problem: Problem) -> None:
+    """Make the folder of both runs, with what was asked for."""
+    problem.stage("fine")  # refuses a problem without stages
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / STAGES, {"problem": problem.model_dump(mode="json")})
 
 
 def mine(
