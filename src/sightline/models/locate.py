@@ -39,6 +39,7 @@ Stride = Literal[4, 8, 16]
 Deepest = Literal[4, 8, 16, 32]
 Positive = Annotated[float, Field(gt=0)]
 Width = Annotated[int, Field(ge=8)]
+MOTION_GAIN = 3.0  # a shuttle a few pixels wide differs little once it is averaged over four by four
 Rounds = Annotated[int, Field(ge=1, le=16)]
 
 
@@ -63,6 +64,8 @@ class Design:
         sigma: deviation of the Gaussian that a heatmap is taught, in cells.
         sharpen: power of the heatmap in the mean.
         loss: `heatmap` (divergence from the Gaussian), `distance` (of the mean), or both.
+        motion: whether the newest frame's difference in brightness from each older one is shown beside the
+            frames (`stack` alone): what moves before a still background is then told of any hall.
     """
 
     backbone: str = "efficientnetv2_b0"
@@ -78,6 +81,7 @@ class Design:
     sigma: float = 1.0
     sharpen: float = 2.0
     loss: LocateLoss = "heatmap+distance"
+    motion: bool = False
 
     @property
     def rows(self) -> int:
@@ -129,7 +133,9 @@ class Locator(Model):
         self.fusion = design.fusion if spec.frames > 1 else "single"
         self.terms = design.loss.split("+")
         self.first = first_layer(spec)
+        self.motion = design.motion and self.fusion == "stack"
         channels = 3 * spec.frames if self.fusion == "stack" else 3
+        channels += spec.frames - 1 if self.motion else 0
         self.net = Maps(design.backbone, least=design.stride, most=design.deepest, channels_in=channels)
         if self.net.strides[0] != design.stride:
             raise ModelError(f"backbone {design.backbone!r} has no maps of stride {design.stride}")
@@ -163,7 +169,11 @@ class Locator(Model):
             apart = self.net(pixels.flatten(0, 1))
             together = [m.unflatten(0, (-1, self.frames)).flatten(1, 2) for m in apart]
             return [join(m) for join, m in zip(self.join, together, strict=True)]
-        found: list[Tensor] = self.net(pixels.flatten(1, 2) if self.frames > 1 else pixels)
+        stacked = pixels.flatten(1, 2) if self.frames > 1 else pixels
+        if self.motion:
+            light = pixels.mean(2)
+            stacked = torch.cat([stacked, MOTION_GAIN * (light[:, -1:] - light[:, :-1])], 1)
+        found: list[Tensor] = self.net(stacked)
         return found
 
     def decode(self, raw: Tensors) -> Tensors:
@@ -237,6 +247,7 @@ def build(
     sigma: Positive | None = None,
     sharpen: Positive | None = None,
     loss: LocateLoss | None = None,
+    motion: bool | None = None,
 ) -> Model:
     """A locator by name; an option that is None is as in `DESIGNS`."""
     given: dict[str, Any] = {
@@ -253,6 +264,7 @@ def build(
         "sigma": sigma,
         "sharpen": sharpen,
         "loss": loss,
+        "motion": motion,
     }
     only_task(name, tasks, "locate")
     need_classes(name, classes)

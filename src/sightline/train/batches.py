@@ -21,7 +21,7 @@ from sightline.core.records import Sample
 from sightline.core.specs import InputSpec, Task
 from sightline.data.samples import read_inputs, track_of
 from sightline.models.base import Batch, Tensors
-from sightline.train.augment import NO_CHANGE, Draw, Random, draw, generator, on_canvas, perturbed, recolour
+from sightline.train.augment import NO_CHANGE, Draw, Random, draw, generator, perturbed, recolour
 from sightline.train.compose import copy_paste, mosaic
 from sightline.train.labels import Labeller, Target
 from sightline.train.placed import PlacedStore, Seen, seen_whole
@@ -113,6 +113,7 @@ class Pictures:
     ) -> None:
         self.dataset, self.samples, self.inputs, self.labeller = dataset, samples, dict(inputs), labeller
         self.section, self.seed, self.compose_until = section or NO_CHANGE, seed, compose_until
+        self._alone = sum(spec.pixels != "track" for spec in self.inputs.values()) == 1
         if self.section.mosaic or self.section.copy_paste:
             _check_composable(self.inputs, labeller.tasks)
 
@@ -154,9 +155,10 @@ class Pictures:
                 out[name] = place_track(track, first)
                 continue
             seen = pictures[name]
-            matrix = on_canvas(placement(seen.source_wh, spec, sample.centre), change.move, spec.size_wh)
-            if spec.fit == "native":
-                matrix = on_whole_pixels(matrix)
+            placed_at = placement(seen.source_wh, spec, sample.centre)
+            move = change.move.matrix(spec.size_wh)
+            # Inputs of several sizes must move alike; a single one is better not resampled for a mere shift.
+            matrix = compose(placed_at, on_whole_pixels(move) if self._alone else move)
             there = compose(invert(seen.matrix), matrix)
             placed = [_placed(frame, there, spec, change, t) for t, frame in enumerate(seen.frames)]
             out[name] = np.stack(placed) if spec.frames > 1 else placed[0]
