@@ -141,15 +141,15 @@ def main() -> int:
 
     torch.set_num_threads(args.threads)
     problem = recipe(args.seed, args.minutes)
-    clock = Clock(args.out / f"seconds-{args.tag}.json")
+    clock = Clock(args.out / f"seconds{args.tag}.json")
     dataset, split = prepared(shown, problem)
-    run = train_stages(problem, dataset, split, args.out / f"run-{args.tag}")
+    run = train_stages(problem, dataset, split, args.out / f"run{args.tag}")
     spent = clock.stop()
     print(f"trained in {spent / 60:.1f} min, of {LIMIT_S / 60:g}", flush=True)
-    package = packaged(run, problem, dataset, split, args.out / f"package-{args.tag}")
+    package = packaged(run, problem, dataset, split, args.out / f"package{args.tag}")
     leaked = neighbours_across(dataset, split)
     print(f"frames with a neighbour of another part of the split: {leaked} of {len(dataset.records)}")
-    report, tracks = args.out / f"report-{args.tag}", args.data / "tracknetv3_badminton_test_labels"
+    report, tracks = args.out / f"report{args.tag}", args.data / "tracknetv3_badminton_test_labels"
     figures = measured(package, rendered(args.out, TEST), report)
     if tracks.is_dir():
         measured(package, rendered(args.out, REPLAY, tracks), report)
@@ -166,7 +166,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=36, help="of training, both stages together")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--tag", default="0", help="name of this training inside --out")
+    parser.add_argument("--tag", default="", help="of this training, where --out holds several")
     return parser.parse_args()
 
 
