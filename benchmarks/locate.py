@@ -145,7 +145,11 @@ def main() -> int:
     dataset, split = prepared(shown, problem)
     run = train_stages(problem, dataset, split, args.out / f"run{args.tag}")
     spent = clock.stop()
-    print(f"trained in {spent / 60:.1f} min, of {LIMIT_S / 60:g}", flush=True)
+    busy = sum(os.times()[:4]) / 60
+    print(
+        f"trained in {spent / 60:.1f} min of {LIMIT_S / 60:g}; {busy:.0f} core-minutes in this call",
+        flush=True,
+    )
     package = packaged(run, problem, dataset, split, args.out / f"package{args.tag}")
     leaked = neighbours_across(dataset, split)
     print(f"frames with a neighbour of another part of the split: {leaked} of {len(dataset.records)}")
