@@ -9,7 +9,7 @@ The clock of 40 minutes covers everything from the dataset to the last weights: 
 their validations and the mining between them. Epochs are fixed beforehand from measured steps. Films are
 rendered once and kept, and are not counted.
 
-    python benchmarks/locate.py [--out FOLDER] [--seed 0] [--minutes 38]
+    python benchmarks/locate.py [--out FOLDER] [--seed 0] [--minutes 34]
 
 An interrupted call with the same `--out` goes on where it was; the seconds of all calls count.
 """
@@ -168,7 +168,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=SHARED, help="folder of the real tracks to replay")
     parser.add_argument("--films", type=Path, help="train on these films, to try things")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=36, help="of training, both stages together")
+    parser.add_argument("--minutes", type=float, default=34, help="of training, both stages together")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tag", default="", help="of this training, where --out holds several")
     return parser.parse_args()
