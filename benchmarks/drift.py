@@ -10,7 +10,7 @@ each time, the pictures are darkened by 25%, blurred with sigma 2, robbed of eve
 its surroundings), or replaced by another camera's (nuts). Counted are the pictures from the change until
 drift is believed: two windows in a row. Each is tried `--tries` times in another order.
 
-    python benchmarks/drift.py [--work FOLDER] [--windows 1000] [--tries 10]
+    python benchmarks/drift.py [--work FOLDER] [--windows 2000] [--tries 20]
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--package", type=Path, help="another package than the one trained here")
     parser.add_argument("--windows", type=int, default=2000, help="undrifted windows simulated")
-    parser.add_argument("--tries", type=int, default=10, help="orders in which each change is tried")
+    parser.add_argument("--tries", type=int, default=20, help="orders in which each change is tried")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
 
