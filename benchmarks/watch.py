@@ -4,9 +4,9 @@
 
 The clip replays real tracks (H.264, 10 Mbit/s, at least 15% of the frames without the shuttle) and is
 rendered once. The package is the one that `benchmarks/locate.py` trained. `speed` and `overlay` time `watch`
-from decoding to answers; `start` is a new process to its first point, bytecode compiled; `stages` compares the
-stages as packaged with eager PyTorch and torch.compile on the same architecture, in turn; `equal` compares a
-video at once with the stream in f32, and bf16 with f32.
+from decoding to answers; `start` is a new process to its first point, bytecode compiled; `stages` compares
+the stages as packaged with eager PyTorch and torch.compile on the same architecture, in turn; `equal`
+compares a video at once with the stream in f32, and bf16 with f32.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from sightline.runtime.options import Arithmetic, Mode, Runtime, RuntimeOptions
 RUNTIMES = {
     "onnx": "sightline.runtime.onnx_runtime:open_stage",
     "openvino": "sightline.runtime.openvino_runtime:open_stage",
+    "tensorrt": "sightline.runtime.tensorrt_runtime:open_stage",
 }
 COARSE, FINE = "coarse", "fine"
 

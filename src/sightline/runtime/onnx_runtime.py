@@ -1,4 +1,4 @@
-"""ONNX Runtime: the default runtime, on the CPU."""
+"""ONNX Runtime: the default runtime, on the CPU, or on a GPU where this build of it can."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sightline.core.errors import PackageError
 from sightline.core.manifest import Stage
 from sightline.core.predictor import Infer
+from sightline.runtime.choosing import NVIDIA
 from sightline.runtime.options import RuntimeOptions
 
 Array = NDArray[Any]
@@ -32,7 +33,7 @@ def open_stage(data: bytes, stage: Stage, options: RuntimeOptions) -> Infer:
     # Threads that spin while they wait take the cores from decoding and placing.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = ort.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(data, settings, providers=_providers())
     except Exception as error:  # its errors share no base but Exception
         raise PackageError(f"ONNX Runtime cannot load it: {_first_line(error)}", where=stage.file) from error
     _check(session, stage)
@@ -43,6 +44,12 @@ def open_stage(data: bytes, stage: Stage, options: RuntimeOptions) -> Infer:
         return dict(zip(names, (np.asarray(v) for v in values), strict=True))
 
     return infer
+
+
+def _providers() -> list[str]:
+    """CUDA first where ONNX Runtime was built with it and a driver is there; the CPU always."""
+    on_gpu = NVIDIA.exists() and "CUDAExecutionProvider" in ort.get_available_providers()
+    return [*(["CUDAExecutionProvider"] if on_gpu else []), "CPUExecutionProvider"]
 
 
 def _check(session: Any, stage: Stage) -> None:

@@ -38,7 +38,7 @@ class _Graphs:
     def __init__(self, ov: Any, data: bytes, stage: Stage, options: RuntimeOptions) -> None:
         throughput = options.mode == "throughput"
         self._config = {
-            "INFERENCE_PRECISION_HINT": options.arithmetic,
+            "INFERENCE_PRECISION_HINT": {"fp16": "f16"}.get(options.arithmetic, options.arithmetic),
             "PERFORMANCE_HINT": "THROUGHPUT" if throughput else "LATENCY",
             "INFERENCE_NUM_THREADS": str(options.workers),
             "NUM_STREAMS": str(options.workers if throughput else 1),

@@ -11,7 +11,7 @@ from sightline.core.manifest import Stage
 from sightline.core.predictor import Infer
 
 Mode = Literal["latency", "throughput"]
-Arithmetic = Literal["f32", "bf16"]
+Arithmetic = Literal["f32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class RuntimeOptions:
         threads: CPU threads; None is every core this process may use.
         mode: `latency` gives all threads to one call; `throughput` gives each of `threads` callers one
             thread, which is faster in sum and slower for each.
-        arithmetic: `bf16` lets the runtime round inside the network where the machine has it and the
-            runtime offers it; `f32` never does.
+        arithmetic: `bf16` (or `fp16`, on GPUs) lets the runtime round inside the network where the machine
+            has it and the runtime offers it; `f32` never does.
         cache: folder for what a runtime compiles: OpenVINO's compiled models where it is given; TensorRT's
             engines, which take minutes to build, there or else under the user's cache folder.
     """
