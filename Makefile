@@ -5,6 +5,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LABEL_STUDIO := .venv-label-studio/bin/label-studio
+TRITON_CLIENT := .venv-triton/bin/python
 # Bytecode is compiled at installation, so that no command pays for it at its first start.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -42,13 +43,19 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
-test-all: $(READY) $(LABEL_STUDIO)
-	SIGHTLINE_LABEL_STUDIO=$(CURDIR)/$(LABEL_STUDIO) $(BIN)/python -m pytest -m 'slow or not slow' --timeout 3600
+test-all: $(READY) $(LABEL_STUDIO) $(TRITON_CLIENT)
+	SIGHTLINE_TRITON_PYTHON=$(CURDIR)/$(TRITON_CLIENT) \
+		SIGHTLINE_LABEL_STUDIO=$(CURDIR)/$(LABEL_STUDIO) $(BIN)/python -m pytest -m 'slow or not slow' --timeout 3600
 
 # The real server of the slow tests, in an environment of its own.
 $(LABEL_STUDIO): | $(READY)
 	@test -x .venv-label-studio/bin/python || $(PYTHON) -m venv .venv-label-studio
 	VIRTUAL_ENV=$(CURDIR)/.venv-label-studio $(BIN)/uv pip install --quiet 'label-studio==1.23.*'
+
+# NVIDIA's client of the Open Inference Protocol, which holds other versions than ours.
+$(TRITON_CLIENT): | $(READY)
+	@test -x $(TRITON_CLIENT) || $(PYTHON) -m venv .venv-triton
+	VIRTUAL_ENV=$(CURDIR)/.venv-triton $(BIN)/uv pip install --quiet 'tritonclient[http]>=2.50' protobuf
 
 lint: $(READY)
 	$(BIN)/ruff check src tests benchmarks
@@ -62,7 +69,7 @@ format: $(READY)
 
 # Figures with their bars; run it with nothing else running. Each script exits 1 where its bar is missed.
 bench: $(READY)
-	@failed=; for script in startup coco_import detection_metrics batches parity label_faults resume throughput bccd drift streams soak locate_encode watch; do \
+	@failed=; for script in startup serve overload swap hostile coco_import detection_metrics batches parity label_faults resume throughput bccd drift streams soak locate_encode watch; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || failed="$$failed $$script"; done; \
 	test -z "$$failed" || { echo "missed:$$failed"; exit 1; }
 
@@ -74,4 +81,4 @@ docs: $(READY)
 	$(BIN)/python -m pytest tests/test_docs.py
 
 clean:
-	rm -rf $(VENV) .venv-label-studio demo build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-label-studio .venv-triton demo build dist .mypy_cache .ruff_cache .pytest_cache

@@ -129,7 +129,7 @@ def rival(python: str, package: Path, folder: Path) -> Iterator[int]:
     command = [python, str(script), str(package), str(port), str(cores())]
     with (folder / "rival.log").open("wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, env=environment(), cwd=folder, start_new_session=True
+            command, stdout=log, stderr=log, env=environment(), cwd=folder, process_group=0
         )
         try:
             while not is_ready(port, "/health"):

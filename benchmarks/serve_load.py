@@ -238,5 +238,16 @@ def loaded(port: int, requests: Sequence[bytes], clients: int, seconds: float) -
     return found
 
 
+def same_scores(told: object, known: object, within: float = 1e-4) -> bool:
+    """Whether two classifications say the same, but for rounding: several threads sum in another order."""
+    one, two = (answer["classify"]["scores"] for answer in (told, known))  # type: ignore[index]
+    shared = set(one) & set(two)
+    close = all(abs(one[name] - two[name]) <= within for name in shared)
+    least = min(min(one.values()), min(two.values()))
+    # A class at the end of the list may give way to another one as likely.
+    rest = [answer[name] for answer in (one, two) for name in set(answer) - shared]
+    return close and all(score - least <= within for score in rest)
+
+
 def tell(name: str, values: dict[str, float]) -> None:
     print(name, json.dumps({key: round(value, 3) for key, value in values.items()}), flush=True)

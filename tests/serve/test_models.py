@@ -141,3 +141,21 @@ def test_models_that_are_still_loaded_are_not_ready(versions: list[Path]) -> Non
 
 def test_versions_are_sorted_by_their_numbers() -> None:
     assert sorted(["v10", "v9", "v1.10", "v1.9"], key=natural) == ["v1.9", "v1.10", "v9", "v10"]
+
+
+def test_a_package_that_changes_while_it_is_read_is_not_served(
+    versions: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sightline.serve import engine
+
+    place = tmp_path / "live"
+    put(versions[0], place)
+    whole = engine.load_stage
+
+    def slow(*arguments: object, **named: object) -> object:
+        put(versions[1], place)  # after the manifest was read, before the network is
+        return whole(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "load_stage", slow)
+    with pytest.raises(PackageError, match="changed while it was read"):
+        engine.Engine(place, QUICK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ import typer
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="folder of the run")],
+    run: Annotated[Path, typer.Argument(help="folder of the run; with --to triton, of a package too")],
     out: Annotated[Path, typer.Option("--out", "-o", help="folder of the package to make")],
     data: Annotated[
         Path | None, typer.Option(help="the dataset; else the one the run was trained on")
@@ -21,6 +22,7 @@ def command(
     threshold: Annotated[
         list[str] | None, typer.Option(help="TASK=SCORE; else the best F1; may be repeated")
     ] = None,
+    to: Annotated[Literal["package", "triton"], typer.Option(help="triton: a model repository")] = "package",
     replace: Annotated[
         bool, typer.Option("--replace", help="take the place of a package that is there")
     ] = False,
@@ -36,7 +38,12 @@ def command(
     from sightline.train.run import Run
     from sightline.train.stages import STAGES
 
+    if to == "triton" and (run / "manifest.json").is_file():
+        _triton(run, out, replace)
+        return
     if (run / STAGES).is_file():
+        if to == "triton":
+            raise UsageError("is a run of two stages", where=run, remedy="export its package, then that")
         _export_stages(run, out, data, split, part, version, runtime, replace)
         return
     trained = Run.open(run)
@@ -53,8 +60,22 @@ def command(
     if not ids:
         raise UsageError(f"part {part!r} of split {name!r} is empty", where=dataset.root)
     wanted = type(section).model_validate({**section.model_dump(), **changes})
-    folder = export(trained, dataset, ids, out, wanted, version=version, replace_old=replace)
-    _print(folder)
+    if to == "package":
+        _print(export(trained, dataset, ids, out, wanted, version=version, replace_old=replace))
+        return
+    with tempfile.TemporaryDirectory() as made:
+        folder = export(trained, dataset, ids, Path(made) / "package", wanted, version=version)
+        _print(folder)
+        _triton(folder, out, replace)
+
+
+def _triton(package: Path, out: Path, replace: bool) -> None:
+    """A package as a repository, and where its configurations are."""
+    from sightline.export.triton import CONFIG, export_triton
+
+    repository = export_triton(package, out, replace=replace)
+    for file in sorted(repository.glob(f"*/{CONFIG}")):
+        print(f"model of a Triton repository: {file}")
 
 
 def _export_stages(

@@ -30,6 +30,7 @@ def command(
     max_body_mb: Annotated[float, typer.Option(min=0.001, help="largest request")] = 32.0,
     max_megapixels: Annotated[float, typer.Option(min=0.001, help="largest picture")] = 40.0,
     formats: Annotated[str, typer.Option(help="kinds of files that are decoded")] = "jpeg,png,webp,bmp",
+    receive_s: Annotated[float, typer.Option(min=0.1, help="longest a request may take to arrive")] = 30.0,
     origin: Annotated[
         list[str] | None, typer.Option(help="web origin that may call it too; may be repeated")
     ] = None,
@@ -55,11 +56,14 @@ def command(
         body_bytes=int(max_body_mb * MEGABYTE),
         pixels=int(max_megapixels * 1e6),
         formats=frozenset(word.strip() for word in formats.split(",") if word.strip()),
+        header_s=min(10.0, receive_s),
+        body_s=receive_s,
     )
     options = ServeOptions(
         threads=threads, sessions=sessions, batch=batch, delay_ms=delay_ms, deadline_ms=deadline_ms,
-        queue=queue, runtime=runtime, arithmetic=arithmetic, limits=limits, origins=frozenset(origin or ()),
-        media=str(label_studio_media or ""), drain_s=drain_s, watch_s=watch_s,
+        queue=queue, runtime=runtime, arithmetic=arithmetic, limits=limits,
+        origins=frozenset(origin or ()), media=str(label_studio_media or ""),
+        drain_s=drain_s, watch_s=watch_s,
     )  # fmt: skip
     known = Tokens.read(tokens)
     if host not in LOOPBACK and not len(known):

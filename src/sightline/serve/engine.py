@@ -68,13 +68,21 @@ class Engine:
     def __init__(self, package: Path, options: ServeOptions, name: str = "") -> None:
         self.package = package
         self.fingerprint = package_fingerprint(package)  # first: a change while it is read is found again
+        before = _identity(package)
         self.manifest: Manifest = read_manifest(package)
         self.name, self.version = name or self.manifest.name, self.manifest.version
         threads = options.threads or cores()
-        kind = {"runtime": options.runtime, "arithmetic": options.arithmetic}
+        kind: dict[str, Any] = {
+            "runtime": options.runtime,
+            "arithmetic": options.arithmetic,
+        }
         self._threads = threads
-        self._narrow = load_stage(package, threads, "throughput", **kind)  # type: ignore[arg-type]
-        self._wide = load_stage(package, threads, "latency", **kind) if threads > 1 else None  # type: ignore[arg-type]
+        self._narrow = load_stage(package, threads, "throughput", **kind)
+        self._wide = load_stage(package, threads, "latency", **kind) if threads > 1 else None
+        if (
+            _identity(package) != before
+        ):  # else the version of one package could answer with another's network
+            raise PackageError("changed while it was read", where=package, remedy="it is read again")
         self.signature: Signature = self._narrow.signature
         self.free_batch = self._narrow.batch > 1
         stage = next(iter(self.manifest.stages.values()))
@@ -114,6 +122,15 @@ def package_fingerprint(package: Path) -> str:
     except OSError as error:
         raise PackageError(f"cannot be read ({error.strerror})", where=package) from error
     return f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
+
+
+def _identity(package: Path) -> tuple[int, int, int]:
+    """Which file stands there now; another one has another, even where it says the same."""
+    try:
+        status = (package / MANIFEST if package.is_dir() else package).stat()
+    except OSError as error:
+        raise PackageError(f"cannot be read ({error.strerror})", where=package) from error
+    return status.st_ino, status.st_ctime_ns, status.st_mtime_ns
 
 
 def _measure(engine: Engine, options: ServeOptions) -> Layout:
