@@ -1,0 +1,349 @@
+"""The service's observer that fills the review store: in a thread of its own, bounded, never in the way."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.core.errors import SightlineError, StorageError
+from sightline.core.manifest import Manifest
+from sightline.core.media import decode_picture
+from sightline.core.plain import plain_results
+from sightline.core.results import Result
+from sightline.monitor.review_items import (
+    FLAGGED,
+    MEGABYTE,
+    About,
+    Find,
+    Prediction,
+    ReviewOptions,
+)
+from sightline.monitor.review_looks import look_of
+from sightline.monitor.review_pictures import eight_bits, stored
+from sightline.monitor.review_reasons import Judge, Novelty
+from sightline.monitor.store import Store, Written
+
+Array = NDArray[Any]
+
+# Most answers written in one transaction, and how long the first of them waits for others.
+AT_ONCE = 64
+GATHER_S = 0.2
+# Seconds until a store that does not answer is tried again: doubled each time.
+AGAIN_S = (0.5, 30.0)
+
+
+class Answered(Protocol):
+    """What is asked of an answered picture; the service's own `Answered` is one."""
+
+    @property
+    def model(self) -> str:
+        """Name of the package."""
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+
+    @property
+    def request_id(self) -> str:
+        """What the client was told."""
+
+    @property
+    def index(self) -> int:
+        """Which picture of the request."""
+
+    @property
+    def data(self) -> bytes:
+        """The file as it was sent; empty for a bare tensor."""
+
+    @property
+    def pixels(self) -> Array:
+        """(H, W, 3) uint8 RGB, or (H, W)."""
+
+    @property
+    def results(self) -> Mapping[str, Result]:
+        """By task."""
+
+    @property
+    def embedding(self) -> Array | None:
+        """(D,), or None."""
+
+
+class Tally(Protocol):
+    """Who counts what the queue does; `metrics.Metrics` is one."""
+
+    def review_kept(self, model: str, reason: str, n: int) -> None:
+        """Pictures were found worth a look."""
+
+    def review_lost(self, cause: str, n: int) -> None:
+        """Answers were not looked at, or not stored, or dropped to make room."""
+
+    def review_up(self, up: bool) -> None:
+        """Whether the store answers."""
+
+
+class _Silent:
+    def review_kept(self, model: str, reason: str, n: int) -> None: ...
+
+    def review_lost(self, cause: str, n: int) -> None: ...
+
+    def review_up(self, up: bool) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An answer that waits to be looked at; pixels only where there is no file."""
+
+    model: str
+    version: str
+    request_id: str
+    index: int
+    created: float
+    size_wh: tuple[int, int]
+    data: bytes
+    pixels: Array | None
+    results: Mapping[str, Result]
+    embedding: Array | None
+    source: str
+    cost: int
+
+    @classmethod
+    def of(cls, picture: Answered, source: str) -> Waiting:
+        """Of an answered picture."""
+        pixels = None if picture.data else picture.pixels
+        height, width = picture.pixels.shape[:2]
+        cost = len(picture.data) + (pixels.nbytes if pixels is not None else 0)
+        cost += sum(_bytes(result) for result in picture.results.values())
+        return cls(
+            picture.model, picture.version, picture.request_id, picture.index, time.time(), (width, height),
+            picture.data, pixels, picture.results, picture.embedding, source, cost,
+        )  # fmt: skip
+
+    def prediction(self) -> Prediction:
+        """As the store keeps it."""
+        return Prediction(
+            self.model, self.version, self.request_id, self.index, self.created, self.size_wh,
+            plain_results(self.results),
+        )  # fmt: skip
+
+
+class ReviewQueue:
+    """Looks at every answer, and stores it; pictures that are hard, new or flagged with their file.
+
+    The store may go away: answers wait, as many as `ReviewOptions` allow, while it is tried again and
+    again; what does not fit is counted as lost. No method waits for the store but `close`.
+
+    Args:
+        open_store: opens the store; called again after it failed.
+        manifest: gives the manifest of a name and version in service, or None.
+        options: what is kept.
+        tally: told of what was kept and lost.
+        say: called with one line when the store goes or comes back.
+    """
+
+    def __init__(
+        self,
+        open_store: Callable[[], Store],
+        manifest: Callable[[str, str], Manifest | None],
+        options: ReviewOptions | None = None,
+        tally: Tally | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.options = options or ReviewOptions()
+        self._open, self._manifest, self._say = open_store, manifest, say
+        self._tally: Tally = tally or _Silent()
+        self._queue: queue.Queue[Waiting | Find] = queue.Queue(self.options.waiting)
+        self._recent: OrderedDict[tuple[str, int], Waiting] = OrderedDict()
+        self._held = 0
+        self._lock = threading.Lock()
+        self._judges: dict[tuple[str, str], Judge] = {}
+        self._abouts: dict[tuple[str, str], About] = {}
+        self._described: set[tuple[str, str]] = set()
+        self._store: Store | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="review", daemon=True)
+        self._thread.start()
+
+    def answered(self, picture: Answered) -> None:
+        """Take a picture that was answered; returns at once."""
+        key = (picture.request_id, picture.index)
+        with self._lock:
+            again = self._recent.pop(key, None)
+            # Frames of one WebSocket have one id: that is what makes them a stream.
+            waiting = Waiting.of(picture, picture.request_id if again is not None else "")
+            self._recent[key] = waiting
+            self._held += waiting.cost - (again.cost if again is not None else 0)
+            limit = self.options.waiting_mb * MEGABYTE
+            while self._held > limit or len(self._recent) > 8 * self.options.waiting:
+                self._held -= self._recent.popitem(last=False)[1].cost
+        self._hand_over(waiting)
+
+    def _hand_over(self, found: Waiting | Find) -> bool:
+        try:
+            self._queue.put_nowait(found)
+        except queue.Full:
+            self._tally.review_lost("full", 1)
+            return False
+        return True
+
+    def flag(self, request_id: str, index: int = 0, note: str = "") -> bool:
+        """Keep a picture because its client says so; whether it is still known.
+
+        Raises:
+            StorageError: it is not among the latest answers, and the store does not answer.
+        """
+        with self._lock:
+            waiting = self._recent.get((request_id, index))
+        if waiting is None:
+            return self.store().flag(request_id, index, note)
+        return self._hand_over(self._find(waiting, {"flagged": FLAGGED}, note))
+
+    def latest(self, request_id: str, index: int) -> Prediction | None:
+        """An answer by its request id, among the latest ones or in the store.
+
+        Raises:
+            StorageError: it is not among the latest, and the store does not answer.
+        """
+        with self._lock:
+            waiting = self._recent.get((request_id, index))
+        return waiting.prediction() if waiting is not None else self.store().prediction(request_id, index)
+
+    def store(self) -> Store:
+        """The store, for a caller that can wait.
+
+        Raises:
+            StorageError: it cannot be opened.
+        """
+        found = self._store
+        if found is None:
+            found = self._store = self._open()
+        return found
+
+    def close(self) -> None:
+        """Store what waits, if the store answers, and end the thread."""
+        self._closing.set()
+        self._thread.join()
+        if self._store is not None:
+            self._store.close()
+
+    def _work(self) -> None:
+        while batch := self._batch():
+            told: list[Prediction] = []
+            finds: list[Find] = []
+            for found in batch:
+                try:
+                    self._look_at(found, told, finds)
+                except Exception:  # one odd picture must not end the queue
+                    self._tally.review_lost("fault", 1)
+            self._keep(told, finds)
+
+    def _batch(self) -> list[Waiting | Find]:
+        """What came within a moment; empty once the queue is closed and done."""
+        batch: list[Waiting | Find] = []
+        end = 0.0
+        while len(batch) < AT_ONCE:
+            left = GATHER_S if not batch else end - time.monotonic()
+            if left <= 0:
+                break
+            try:
+                batch.append(self._queue.get(timeout=left))
+            except queue.Empty:
+                if batch or self._closing.is_set():
+                    break
+            else:
+                end = end or time.monotonic() + (0 if self._closing.is_set() else GATHER_S)
+        return batch
+
+    def _look_at(self, found: Waiting | Find, told: list[Prediction], finds: list[Find]) -> None:
+        if isinstance(found, Find):
+            finds.append(found)
+            return
+        told.append(found.prediction())
+        judge = self._judge(found.model, found.version)
+        reasons = judge(found.results, found.embedding, found.source)
+        if reasons:
+            finds.append(self._find(found, reasons, "", told[-1]))
+
+    def _judge(self, model: str, version: str) -> Judge:
+        key = (model, version)
+        if key not in self._judges:
+            manifest, novelty = self._manifest(model, version), None
+            signature = next(iter(manifest.stages.values())).signature if manifest else None
+            thresholds = dict(signature.thresholds) if signature else {}
+            try:
+                novelty = Novelty.of(manifest) if manifest else None
+            except SightlineError as error:
+                self._say(f"novelty of {model} is not measured: {error}")
+            if manifest is not None and signature is not None:
+                about = About(tuple(signature.tasks), signature.classes, thresholds, manifest.quality)
+                self._abouts[key] = about
+            self._judges[key] = Judge(self.options, thresholds, novelty)
+        return self._judges[key]
+
+    def _find(
+        self, found: Waiting, reasons: Mapping[str, float], note: str = "", told: Prediction | None = None
+    ) -> Find:
+        prediction = told or found.prediction()
+        pixels = found.pixels if found.pixels is not None else decode_picture(found.data)
+        hash, thumb = look_of(eight_bits(pixels))
+        keep = self.options.privacy == "keep"
+        data, suffix = stored(found.data, pixels, self.options.privacy)
+        return Find(
+            prediction, reasons, data, suffix, hash, thumb if keep else b"", note, found.source
+        )
+
+    def _keep(self, told: Sequence[Prediction], finds: Sequence[Find]) -> None:
+        """Write, again and again until it is written or the queue is closed."""
+        pause, (_, longest) = AGAIN_S[0], AGAIN_S
+        while True:
+            try:
+                self._count(self._write(told, finds))
+                return
+            except (StorageError, OSError) as error:
+                if pause == AGAIN_S[0]:
+                    self._say(f"{error}; answers wait, and what does not fit is lost")
+                self._tally.review_up(False)
+                self._let_go()
+            if self._closing.wait(pause):
+                self._tally.review_lost("store", len(told) + len(finds) + self._queue.qsize())
+                self._drain()
+                return
+            pause = min(2 * pause, longest)
+
+    def _write(self, told: Sequence[Prediction], finds: Sequence[Find]) -> Written:
+        store = self.store()
+        for key, about in list(self._abouts.items()):
+            if key not in self._described:
+                store.describe(*key, about)
+                self._described.add(key)
+        return store.write(told, finds)
+
+    def _count(self, written: Written) -> None:
+        self._tally.review_up(True)
+        for (model, reason), n in written.reasons.items():
+            self._tally.review_kept(model, reason, n)
+        if written.dropped:
+            self._tally.review_lost("budget", written.dropped)
+
+    def _let_go(self) -> None:
+        """Open the store anew next time: its tables may have gone with it."""
+        found, self._store = self._store, None
+        self._described.clear()
+        if found is not None:
+            found.close()
+
+    def _drain(self) -> None:
+        while not self._queue.empty():
+            self._queue.get_nowait()
+
+
+def _bytes(result: Result) -> int:
+    values = (getattr(result, f.name) for f in fields(result))
+    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
