@@ -31,6 +31,8 @@ VERBS = {
     "predict": "results for pictures, folders and videos",
     "serve": "packages behind a port: HTTP, WebSocket, Open Inference Protocol",
     "watch": "results for cameras, streams and videos, live or every frame",
+    "review": "what the service found hard, the most valuable first",
+    "feedback": "labels for past answers of a service, by request id",
     "runs": "versions side by side on the same held-out set",
     "monitor": "has the world moved since the package was measured?",
     "run": "all of it from a problem.yaml, redoing only what changed",
@@ -49,6 +51,7 @@ EXTRAS = {
         ("prometheus_client", "fastapi", "starlette", "uvicorn", "httptools", "uvloop", "websockets"), "serve"
     ),
     "python_multipart": "serve",
+    **dict.fromkeys(("sqlalchemy", "pg8000"), "serve"),
 }
 
 

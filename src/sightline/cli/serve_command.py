@@ -37,6 +37,19 @@ def command(
     label_studio_media: Annotated[
         Path | None, typer.Option(help="folder of the pictures that Label Studio's tasks name")
     ] = None,
+    review: Annotated[
+        str | None, typer.Option(help="keep what is hard, new or flagged: a folder, or postgresql://...")
+    ] = None,
+    review_privacy: Annotated[
+        Literal["keep", "blur", "results"], typer.Option(help="keep pictures, blur them, or keep none")
+    ] = "keep",
+    review_budget_mb: Annotated[float, typer.Option(min=0.001, help="most megabytes of pictures")] = 2048.0,
+    review_uncertain: Annotated[
+        float, typer.Option(min=0, max=1, help="least doubt for which a picture is kept; 1: none")
+    ] = 0.6,
+    review_novel: Annotated[
+        float, typer.Option(min=0, max=1, help="least novelty for which a picture is kept; 1: none")
+    ] = 0.5,
     watch_s: Annotated[float, typer.Option(min=0, help="look for new versions so often; 0: on SIGHUP")] = 2.0,
     drain_s: Annotated[float, typer.Option(min=0, help="time for open requests at the end")] = 20.0,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate")] = None,
@@ -47,9 +60,10 @@ def command(
 
     Listens on this machine alone unless told. A package that is replaced on disk is swapped in.
     """
+    from sightline.monitor.review_items import ReviewOptions
     from sightline.serve.logs import Log
     from sightline.serve.options import MEGABYTE, Limits, ServeOptions
-    from sightline.serve.running import LOOPBACK, Address, build_service, serve
+    from sightline.serve.running import LOOPBACK, Address, Review, build_service, serve
     from sightline.serve.security import Tokens
 
     limits = Limits(
@@ -68,5 +82,13 @@ def command(
     known = Tokens.read(tokens)
     if host not in LOOPBACK and not len(known):
         print("warning: everybody who reaches this address may ask; give --tokens", file=sys.stderr)
-    service = build_service(packages, options, tokens=known, rate=rate, log=Log(requests=not quiet))
+    kept = None
+    if review is not None:
+        rules = ReviewOptions(
+            privacy=review_privacy, budget_mb=review_budget_mb, uncertain=review_uncertain, novel=review_novel
+        )
+        kept = Review(review, rules)
+    service = build_service(
+        packages, options, tokens=known, rate=rate, log=Log(requests=not quiet), review=kept
+    )
     serve(service, Address(host, port, tls_cert, tls_key))

@@ -49,6 +49,9 @@ def _share(status: str) -> str:
 
 _FRAMES = rate("sightline_stream_frames_total", STREAM)
 _DROPPED = rate("sightline_stream_dropped_total", STREAM)
+_LOST = rate("sightline_review_lost_total", ("cause",), over="15m", where={"cause": "!~budget"})
+_PROMISE = ("model", "version", "metric")
+_HIGH, _LOW = (series("sightline_quality", {"bound": bound}) for bound in ("high", "promised_low"))
 _GOOD = rate("sightline_requests_total", MODEL, over="15m", where={"status": "~2.."})
 
 ALERTS = (
@@ -107,6 +110,30 @@ ALERTS = (
         "ticket",
         "Pictures of {{ $labels.model }} cannot be compared with its reference",
         "The package and the service may be of different versions; export the package again.",
+    ),
+    Alert(
+        "SightlineReviewStoreAway",
+        f"{series('sightline_review_up')} == 0",
+        "2m",
+        "ticket",
+        "The review store does not answer; results go on, the review queue loses what does not fit",
+        "Look at the database or the disk; what waits is stored once it is back.",
+    ),
+    Alert(
+        "SightlineReviewLoses",
+        f"{_LOST} > 0",
+        "5m",
+        "ticket",
+        "The review queue lets go of answers: {{ $labels.cause }}",
+        "full: the store is slow or away; fault: pictures that cannot be kept. Results are not touched.",
+    ),
+    Alert(
+        "SightlineQuality",
+        f"{_HIGH} < on ({', '.join(_PROMISE)}) {_LOW}",
+        "0m",
+        "ticket",
+        "{{ $labels.metric }} of {{ $labels.model }} on late labels lies under what was promised",
+        "sightline feedback shows both intervals; review, label, retrain.",
     ),
     Alert(
         "SightlineStreamDrops",

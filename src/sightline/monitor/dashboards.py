@@ -145,7 +145,27 @@ def streams() -> dict[str, Any]:
     return _plain(page)
 
 
-DASHBOARDS = {"service": service, "drift": drift, "streams": streams}
+def review() -> dict[str, Any]:
+    """What was worth a look, what of it was lost, and quality on labels that came late."""
+    page = _page("sightline-review", "sightline: review", "model", "sightline_quality")
+    up = f"min({series('sightline_review_up')}) == bool 0"
+    kept = rate("sightline_review_kept_total", ("reason",), over=OVER)
+    lost = rate("sightline_review_lost_total", ("cause",), over=OVER)
+    quality = series("sightline_quality", MODELS)
+    pictures = series("sightline_quality_pictures", MODELS)
+    page = (
+        page.with_panel(_state("Store away", up))
+        .with_panel(_lines("Pictures kept a second, by reason", [(kept, "{{reason}}")], "ops", stacked=True))
+        .with_panel(_lines("Answers let go a second, by cause", [(lost, "{{cause}}")], "ops", stacked=True))
+        .with_panel(
+            _lines("Quality on late labels", [(quality, "{{model}} {{metric}}: {{bound}}")], "percentunit")
+        )
+        .with_panel(_lines("Pictures with labels", [(pictures, "{{model}} {{metric}}")], "short"))
+    )
+    return _plain(page)
+
+
+DASHBOARDS = {"service": service, "drift": drift, "streams": streams, "review": review}
 
 
 def _stages(q: float) -> Query:

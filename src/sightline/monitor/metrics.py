@@ -34,6 +34,7 @@ from sightline.core.results import (
 from sightline.monitor.metrics_table import METRICS, Metric
 
 if TYPE_CHECKING:
+    from sightline.monitor.feedback import Quality
     from sightline.monitor.report import DriftReport
 
 Array = NDArray[Any]
@@ -131,6 +132,26 @@ class Metrics:
     def dropped(self, stream: str, reason: str, n: int = 1) -> None:
         """Frames of a stream were left out."""
         self._of("sightline_stream_dropped_total", stream, reason).inc(n)
+
+    def review_kept(self, model: str, reason: str, n: int = 1) -> None:
+        """Pictures were put into the review queue, by reason."""
+        self._of("sightline_review_kept_total", model, reason).inc(n)
+
+    def review_lost(self, cause: str, n: int = 1) -> None:
+        """The review queue let go of answers: `full`, `store`, `fault`, or `budget` to make room."""
+        self._of("sightline_review_lost_total", cause).inc(n)
+
+    def review_up(self, up: bool) -> None:
+        """Whether the review store answers."""
+        self._of("sightline_review_up", "review").set(up)
+
+    def quality(self, model: str, version: str, found: Quality) -> None:
+        """Live quality on the answers whose labels came, beside what the package promised."""
+        bounds = {"live": found.value, "low": found.low, "high": found.high}
+        bounds |= dict(zip(("promised", "promised_low", "promised_high"), found.promised, strict=False))
+        for bound, value in bounds.items():
+            self._of("sightline_quality", model, version, found.metric, bound).set(value)
+        self._of("sightline_quality_pictures", model, version, found.metric).set(found.n)
 
     def exposition(self) -> tuple[bytes, str]:
         """What Prometheus scrapes, and its content type."""

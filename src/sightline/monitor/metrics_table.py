@@ -107,6 +107,27 @@ _ROWS = (
         "How far the last window is from the reference: KS distance, PSI or MMD",
     ),
     Metric("sightline_drift_windows_total", "counter", ("model", "flagged"), "Windows compared"),
+    # The review queue, and labels that come late.
+    Metric("sightline_review_kept_total", "counter", ("model", "reason"), "Pictures worth a look, by reason"),
+    Metric(
+        "sightline_review_lost_total",
+        "counter",
+        ("cause",),
+        "Answers the review queue let go of: full, store, fault; budget where room had to be made",
+    ),
+    Metric("sightline_review_up", "gauge", ("store",), "1 while the review store answers"),
+    Metric(
+        "sightline_quality",
+        "gauge",
+        ("model", "version", "metric", "bound"),
+        "Quality on the answers whose labels came (live, low, high) and as promised",
+    ),
+    Metric(
+        "sightline_quality_pictures",
+        "gauge",
+        ("model", "version", "metric"),
+        "Pictures whose labels came, of those that count",
+    ),
     # Streams.
     Metric("sightline_stream_frames_total", "counter", ("stream",), "Frames answered"),
     Metric("sightline_stream_dropped_total", "counter", ("stream", "reason"), "Frames left out, by reason"),

@@ -1,4 +1,4 @@
-"""What the review queue keeps: a prediction that was answered, why a picture is worth a look, and the options."""
+"""What the review queue keeps: an answered picture, why it is worth a look, and the options."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.data.audit.likeness import (
+from sightline.core.likeness import (
     MAX_BITS,
     MIN_CORRELATION,
     THUMB_SIDE,

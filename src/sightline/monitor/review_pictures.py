@@ -14,7 +14,7 @@ from sightline.monitor.review_items import Privacy
 Array = NDArray[Any]
 
 # A blurred picture is this many pixels on its longer side before it is drawn out again.
-BLURRED_TO = 24
+BLURRED_TO = 16
 SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"RI": ".webp", b"BM": ".bmp"}
 
 

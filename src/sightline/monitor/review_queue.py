@@ -18,6 +18,7 @@ from sightline.core.manifest import Manifest
 from sightline.core.media import decode_picture
 from sightline.core.plain import plain_results
 from sightline.core.results import Result
+from sightline.monitor.feedback import Quality, live_quality, tell
 from sightline.monitor.review_items import (
     FLAGGED,
     MEGABYTE,
@@ -38,6 +39,9 @@ AT_ONCE = 64
 GATHER_S = 0.2
 # Seconds until a store that does not answer is tried again: doubled each time.
 AGAIN_S = (0.5, 30.0)
+# Live quality is measured so often, on at most so many of the latest labels.
+SCORE_S = 15.0
+MOST_SCORED = 2000
 
 
 class Answered(Protocol):
@@ -88,6 +92,9 @@ class Tally(Protocol):
     def review_up(self, up: bool) -> None:
         """Whether the store answers."""
 
+    def quality(self, model: str, version: str, found: Quality) -> None:
+        """How good the answers were whose labels came."""
+
 
 class _Silent:
     def review_kept(self, model: str, reason: str, n: int) -> None: ...
@@ -95,6 +102,8 @@ class _Silent:
     def review_lost(self, cause: str, n: int) -> None: ...
 
     def review_up(self, up: bool) -> None: ...
+
+    def quality(self, model: str, version: str, found: Quality) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +176,7 @@ class ReviewQueue:
         self._abouts: dict[tuple[str, str], About] = {}
         self._described: set[tuple[str, str]] = set()
         self._store: Store | None = None
+        self._scored_at = 0.0
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="review", daemon=True)
         self._thread.start()
@@ -233,8 +243,40 @@ class ReviewQueue:
         if self._store is not None:
             self._store.close()
 
+    def tell(self, rows: Sequence[tuple[str, int, Any]]) -> tuple[int, list[str]]:
+        """Take labels for past answers: request id, index, labels as `feedback.check_labels` reads them.
+
+        Returns:
+            How many were taken, and request ids that nobody knows any more.
+
+        Raises:
+            UsageError: labels that cannot be taken; none of the rows is then.
+            StorageError: the store does not answer.
+        """
+        found, unknown = tell(self.store(), rows, self.latest, self._abouts)
+        self._scored_at = 0.0
+        return found, unknown
+
+    def _score(self) -> None:
+        """Say how good the answers were whose labels came; a store that does not answer is told elsewhere."""
+        if self._closing.is_set() or time.monotonic() - self._scored_at < SCORE_S:
+            return
+        self._scored_at = time.monotonic()
+        try:
+            for (model, version), about in list(self._abouts.items()):
+                rows = self.store().told(model, version, most=MOST_SCORED)
+                for quality in live_quality(rows, about):
+                    self._tally.quality(model, version, quality)
+        except (StorageError, OSError):
+            self._tally.review_up(False)
+            self._let_go()
+
     def _work(self) -> None:
-        while batch := self._batch():
+        while True:
+            batch = self._batch()
+            if not batch and self._closing.is_set():
+                return
+            self._score()
             told: list[Prediction] = []
             finds: list[Find] = []
             for found in batch:
@@ -242,10 +284,11 @@ class ReviewQueue:
                     self._look_at(found, told, finds)
                 except Exception:  # one odd picture must not end the queue
                     self._tally.review_lost("fault", 1)
-            self._keep(told, finds)
+            if batch:
+                self._keep(told, finds, len(batch))
 
     def _batch(self) -> list[Waiting | Find]:
-        """What came within a moment; empty once the queue is closed and done."""
+        """What came within a moment, perhaps nothing."""
         batch: list[Waiting | Find] = []
         end = 0.0
         while len(batch) < AT_ONCE:
@@ -255,8 +298,7 @@ class ReviewQueue:
             try:
                 batch.append(self._queue.get(timeout=left))
             except queue.Empty:
-                if batch or self._closing.is_set():
-                    break
+                break
             else:
                 end = end or time.monotonic() + (0 if self._closing.is_set() else GATHER_S)
         return batch
@@ -295,12 +337,10 @@ class ReviewQueue:
         hash, thumb = look_of(eight_bits(pixels))
         keep = self.options.privacy == "keep"
         data, suffix = stored(found.data, pixels, self.options.privacy)
-        return Find(
-            prediction, reasons, data, suffix, hash, thumb if keep else b"", note, found.source
-        )
+        return Find(prediction, reasons, data, suffix, hash, thumb if keep else b"", note, found.source)
 
-    def _keep(self, told: Sequence[Prediction], finds: Sequence[Find]) -> None:
-        """Write, again and again until it is written or the queue is closed."""
+    def _keep(self, told: Sequence[Prediction], finds: Sequence[Find], count: int) -> None:
+        """Write what came of `count` answers and flags, again and again until it is written or all ends."""
         pause, (_, longest) = AGAIN_S[0], AGAIN_S
         while True:
             try:
@@ -312,7 +352,7 @@ class ReviewQueue:
                 self._tally.review_up(False)
                 self._let_go()
             if self._closing.wait(pause):
-                self._tally.review_lost("store", len(told) + len(finds) + self._queue.qsize())
+                self._tally.review_lost("store", count + self._queue.qsize())
                 self._drain()
                 return
             pause = min(2 * pause, longest)

@@ -152,7 +152,9 @@ def overlap(a: Array, b: Array) -> Array:
 class Judge:
     """The rules together, for one version of a package."""
 
-    def __init__(self, options: ReviewOptions, thresholds: Mapping[str, float], novelty: Novelty | None) -> None:
+    def __init__(
+        self, options: ReviewOptions, thresholds: Mapping[str, float], novelty: Novelty | None
+    ) -> None:
         self._options, self._thresholds, self._novelty = options, thresholds, novelty
         self._steadiness = Steadiness()
 

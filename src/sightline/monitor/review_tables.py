@@ -130,7 +130,9 @@ def connect(place: str | Path, *, create: bool = True) -> sa.Engine:
         meta.create_all(engine)
     except sa.exc.SQLAlchemyError as error:
         engine.dispose()
-        raise StorageError(f"the review store cannot be opened ({reason(error)})", where=shown(url)) from error
+        raise StorageError(
+            f"the review store cannot be opened ({reason(error)})", where=shown(url)
+        ) from error
     return engine
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 
 from sightline.core.errors import StorageError
@@ -48,9 +47,7 @@ class Store:
         self._looks = Looks()
 
     @classmethod
-    def open(
-        cls, place: str | Path, options: ReviewOptions | None = None, *, create: bool = True
-    ) -> Store:
+    def open(cls, place: str | Path, options: ReviewOptions | None = None, *, create: bool = True) -> Store:
         """Open a store; see `review_tables.connect`."""
         return cls(tables.connect(place, create=create), options)
 
@@ -124,7 +121,9 @@ class Store:
             return None
         model, table = find.prediction.model, tables.items
         if not self._looks.knows(model):
-            query = sa.select(table.c.id, table.c.hash).where(table.c.model == model, table.c.hash.is_not(None))
+            query = sa.select(table.c.id, table.c.hash).where(
+                table.c.model == model, table.c.hash.is_not(None)
+            )
             self._looks.learn(model, [(r.id, r.hash % (1 << HASH_BITS)) for r in at.execute(query)])
         for number in self._looks.near(model, find.hash):
             row = at.execute(sa.select(table.c.hash, table.c.thumb).where(table.c.id == number)).one_or_none()

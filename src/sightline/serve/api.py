@@ -8,7 +8,7 @@ from fastapi import FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from sightline.serve import label_studio, open_inference, schemas
+from sightline.serve import label_studio, open_inference, reviewing, schemas
 from sightline.serve.refusals import Refused
 from sightline.serve.service import CALL, Call, to_json
 
@@ -35,6 +35,7 @@ def build_api(service: Service) -> FastAPI:
     _add_plain(api, service)
     open_inference.add_routes(api, service)
     label_studio.add_routes(api, service)
+    reviewing.add_routes(api, service)
     _add_page(api, service)
     return api
 

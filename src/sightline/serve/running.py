@@ -7,18 +7,19 @@ import json
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sightline.core.errors import UsageError
 from sightline.core.manifest import Manifest
+from sightline.monitor.review_items import ReviewOptions
 from sightline.serve.batcher import Ticket
 from sightline.serve.logs import Log
 from sightline.serve.models import Models
@@ -27,6 +28,10 @@ from sightline.serve.options import Limits, ServeOptions
 from sightline.serve.refusals import Refused
 from sightline.serve.security import Rates, Tokens
 from sightline.serve.service import CONNECTION, Service
+
+if TYPE_CHECKING:
+    from sightline.monitor.metrics import Metrics
+    from sightline.monitor.review_queue import ReviewQueue
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 HEAD_BYTES = 64 * 1024
@@ -50,6 +55,19 @@ class Address:
     port: int = 8000
     certificate: Path | None = None
     key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Where what is worth a look is kept.
+
+    Attributes:
+        place: a folder, for SQLite, or the URL of a database.
+        options: what is kept, and how much.
+    """
+
+    place: str
+    options: ReviewOptions = field(default_factory=ReviewOptions)
 
 
 def _raw(status: str, code: str, message: str) -> bytes:
@@ -212,6 +230,7 @@ def build_service(
     rate: float = 0.0,
     log: Log | None = None,
     watchers: Sequence[object] = (),
+    review: Review | None = None,
 ) -> Service:
     """A service with metrics, drift and whatever else watches it, not yet loaded.
 
@@ -222,6 +241,10 @@ def build_service(
         rate: requests a second for each token, or each address where there are no tokens; 0 for no limit.
         log: where lines go.
         watchers: more observers (`observing.Observer`), any of its methods.
+        review: where pictures that are worth a look are kept; None keeps none.
+
+    Raises:
+        SightlineError: the review store is a folder that cannot be written to, or no address.
     """
     from sightline.monitor.live import LiveDrift
     from sightline.monitor.metrics import Metrics
@@ -233,7 +256,8 @@ def build_service(
 
     metrics, lines = Metrics(), log or Log()
     drift = LiveDrift(metrics, manifest, say=lambda said: lines.line("drift", said=said))
-    observer = Observers([metrics, drift, *watchers])
+    queue = None if review is None else _review_queue(review, manifest, metrics, lines)
+    observer = Observers([metrics, drift, *([queue] if queue is not None else []), *watchers])
     models = Models(places, options, observer)
     return Service(
         models,
@@ -243,7 +267,24 @@ def build_service(
         observer=observer,
         log=lines,
         exposition=metrics.exposition,
+        review=queue,
     )
+
+
+def _review_queue(
+    review: Review, manifest: Callable[[str, str], Manifest | None], metrics: Metrics, lines: Log
+) -> ReviewQueue:
+    """A queue on its store; a server that is away now may come, a folder that cannot be made will not."""
+    from sightline.monitor.review_queue import ReviewQueue
+    from sightline.monitor.review_tables import address
+    from sightline.monitor.store import Store
+
+    if address(review.place).get_backend_name() == "sqlite":
+        Store.open(review.place, review.options).close()
+    return ReviewQueue(
+        lambda: Store.open(review.place, review.options), manifest, review.options, metrics,
+        say=lambda said: lines.line("review", said=said),
+    )  # fmt: skip
 
 
 def serve(service: Service, address: Address) -> None:

@@ -247,6 +247,35 @@ TASKS: Plain = {
         },
     }
 }
+_INDEX = {"type": "integer", "minimum": 0, "maximum": 100000}
+_LABELLED: Plain = {
+    "type": "object",
+    "required": ["request_id", "labels"],
+    "properties": {"request_id": {"type": "string"}, "index": _INDEX, "labels": {}},
+}
+FLAG: Plain = {
+    "requestBody": {
+        "required": False,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"note": {"type": "string", "maxLength": 500}, "index": _INDEX},
+                }
+            }
+        },
+    }
+}
+FEEDBACK: Plain = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"oneOf": [_LABELLED, {"type": "array", "items": _LABELLED, "maxItems": 1000}]}
+            }
+        },
+    }
+}
 METRICS: Plain = {
     "responses": {
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}},

@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sightline.serve.batcher import Work
@@ -24,6 +24,9 @@ from sightline.serve.predicting import elements_of, wish_of
 from sightline.serve.refusals import Refused
 from sightline.serve.security import Rates, Tokens, check_origin, token_of
 from sightline.serve.work import PictureWork
+
+if TYPE_CHECKING:
+    from sightline.monitor.review_queue import ReviewQueue
 
 CALL = "sightline.call"
 CONNECTION = "sightline.connection"
@@ -44,6 +47,7 @@ class Service:
         observer: told of everything.
         log: where lines go.
         exposition: gives what `/metrics` answers and its media type.
+        review: keeps what is worth a look, and takes flags and labels.
     """
 
     def __init__(
@@ -56,9 +60,10 @@ class Service:
         observer: Observer,
         log: Log,
         exposition: Callable[[], tuple[bytes, str]] | None = None,
+        review: ReviewQueue | None = None,
     ) -> None:
         self.models, self.options, self.observer, self.log = models, options, observer, log
-        self.exposition = exposition
+        self.exposition, self.review = exposition, review
         self._tokens, self._rates = tokens, rates
         self._budget = Budget(options.limits.buffered_bytes)
         self._api: Any = None
@@ -92,6 +97,8 @@ class Service:
         for task in list(self._tasks):
             task.cancel()
         await self.models.close(self.options.drain_s)
+        if self.review is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self.review.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _spawn(self, work: Any) -> None:

@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
+from sightline.core.likeness import MIN_CORRELATION, likeness, near_pairs
 from sightline.core.records import Record
 from sightline.data.audit.facts import Facts
-from sightline.data.audit.likeness import MIN_CORRELATION, likeness, near_pairs
 
 How = Literal["exact", "near", "mirrored"]
 NEARLY: tuple[How, ...] = ("near", "mirrored")

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from sightline.core.errors import MediaError, SightlineError
 from sightline.core.frames import FrameReader
+from sightline.core.likeness import Look, look
 from sightline.core.media import (
     MAX_PIXELS,
     VIDEO_SUFFIXES,
@@ -31,7 +32,6 @@ from sightline.core.media import (
 )
 from sightline.core.records import Record
 from sightline.data.audit.facts_cache import load_facts, save_facts
-from sightline.data.audit.likeness import Look, look
 
 Progress = Callable[[str, int, int], None]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightline.core.files import written_whole
-from sightline.data.audit.likeness import THUMB_SIDE, Look
+from sightline.core.likeness import THUMB_SIDE, Look
 
 if TYPE_CHECKING:
     from sightline.data.audit.facts import Facts

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from data.made import texture
-from sightline.data.audit.likeness import MIN_CORRELATION, likeness, look, near_pairs
+from sightline.core.likeness import MIN_CORRELATION, likeness, look, near_pairs
 
 Picture = NDArray[np.uint8]
 
