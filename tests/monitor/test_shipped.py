@@ -112,6 +112,12 @@ WELL = {
     'sightline_stream_frames_total{stream="door"}': "0+600x60",
     'sightline_stream_dropped_total{stream="door", reason="late"}': "0+2x60",
 }
+WELL |= {
+    'sightline_review_up{store="review"}': "1x60",
+    'sightline_review_lost_total{cause="budget"}': "0+5x60",
+    f'sightline_quality{{{M}, version="1", metric="detect.f1", bound="high"}}': "0.9x60",
+    f'sightline_quality{{{M}, version="1", metric="detect.f1", bound="promised_low"}}': "0.8x60",
+}
 # What has to change for each alert, and what must not make any other one fire.
 ILL: dict[str, dict[str, str | None]] = {
     "SightlineAbsent": {"sightline_build_info": None},
@@ -121,6 +127,11 @@ ILL: dict[str, dict[str, str | None]] = {
     "SightlineFindsNothing": {f"sightline_objects_sum{{{M}}}": "900x60"},
     "SightlineDrift": {f"sightline_drift_alarm{{{M}}}": "1x60"},
     "SightlineDriftBlind": {f'sightline_errors_total{{{M}, kind="drift"}}': "0+1x60"},
+    "SightlineReviewStoreAway": {'sightline_review_up{store="review"}': "0x60"},
+    "SightlineReviewLoses": {'sightline_review_lost_total{cause="full"}': "0+1x60"},
+    "SightlineQuality": {
+        f'sightline_quality{{{M}, version="1", metric="detect.f1", bound="high"}}': "0.7x60",
+    },
     "SightlineStreamDrops": {'sightline_stream_dropped_total{stream="door", reason="late"}': "0+60x60"},
     "SightlineStreamLate": {
         'sightline_stream_result_age_seconds_bucket{stream="door", le="0.5"}': "0+60x60",
@@ -134,6 +145,15 @@ ILL: dict[str, dict[str, str | None]] = {
 }
 
 
+# Labels of alerts that are about neither a model nor a stream alone.
+OWNERS: dict[str, dict[str, str]] = {
+    "SightlineAbsent": {},
+    "SightlineReviewStoreAway": {"store": "review"},
+    "SightlineReviewLoses": {"cause": "full"},
+    "SightlineQuality": {"model": "cells", "version": "1", "metric": "detect.f1", "bound": "high"},
+}
+
+
 def rule_test(changes: dict[str, str | None], firing: str) -> dict[str, Any]:
     """A promtool test: after 45 minutes of these series one alert fires, and no other."""
     found = {**WELL, **changes}
@@ -143,7 +163,7 @@ def rule_test(changes: dict[str, str | None], firing: str) -> dict[str, Any]:
         entry: dict[str, Any] = {"eval_time": "45m", "alertname": alert.name}
         if alert.name == firing:
             owner = {"stream": "door"} if "Stream" in alert.name else {"model": "cells"}
-            owner = {} if alert.name == "SightlineAbsent" else owner
+            owner = OWNERS.get(alert.name, owner)
             entry["exp_alerts"] = [{"exp_labels": {"severity": alert.severity, **owner}}]
         expected.append(entry)
     return {"interval": "1m", "input_series": given, "alert_rule_test": expected}

@@ -21,7 +21,7 @@ from sightline.serve.service import Service
 def reviewed(packages: dict[str, Path], tmp_path: Path) -> Iterator[Service]:
     import io
 
-    keep_all = Review(str(tmp_path / "store"), ReviewOptions(uncertain=0))
+    keep_all = Review(str(tmp_path / "store"), ReviewOptions(uncertain=0, waiting=16))
     service = build_service(
         [str(packages["classify"]), str(packages["detect"])], QUICK, log=Log(io.StringIO()), review=keep_all
     )
@@ -83,14 +83,14 @@ def test_a_service_without_a_store_says_so(service: Service) -> None:
 
 def test_a_database_that_goes_away_takes_no_answer_with_it(reviewed: Service, tmp_path: Path) -> None:
     first = post(reviewed, "/predict/detect", encoded(seed=1)).json
-    wait_for(reviewed, "sightline_review_up{store=\"review\"} 1.0")
+    wait_for(reviewed, 'sightline_review_up{store="review"} 1.0')
     shutil.rmtree(tmp_path / "store")
     (tmp_path / "store").write_text("a file stands where the folder was")
-    answers = [post(reviewed, "/predict/detect", encoded(seed=n)) for n in range(300)]
+    answers = [post(reviewed, "/predict/detect", encoded(seed=n)) for n in range(100)]
     assert all(a.status == 200 for a in answers) and answers[1].json["results"] == first["results"]
-    wait_for(reviewed, "sightline_review_up{store=\"review\"} 0.0")
+    wait_for(reviewed, 'sightline_review_up{store="review"} 0.0')
     wait_for(reviewed, 'sightline_review_lost_total{cause="full"}')
     reason(send(reviewed, "/feedback", {"request_id": "long-ago", "labels": []}), 503, "store")
     (tmp_path / "store").unlink()
-    wait_for(reviewed, "sightline_review_up{store=\"review\"} 1.0")
+    wait_for(reviewed, 'sightline_review_up{store="review"} 1.0')
     assert any("answers wait" in line.get("said", "") for line in logged(reviewed))

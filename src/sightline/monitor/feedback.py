@@ -152,14 +152,15 @@ def tell(
         UsageError: labels that cannot be taken; none of the rows is then.
         StorageError: the store does not answer.
     """
-    find, known = latest or store.prediction, dict(abouts or {})
+    find = latest or store.prediction
+    known: dict[tuple[str, str], About] = {}
     checked: list[tuple[Prediction, Plain]] = []
     unknown: list[str] = []
     for request_id, index, labels in rows:
         prediction = find(request_id, index)
         key = (prediction.model, prediction.version) if prediction is not None else ("", "")
         if prediction is not None and key not in known:
-            known |= store.packages()
+            known |= abouts if abouts and key in abouts else store.packages()
         if prediction is None or key not in known:
             unknown.append(request_id)
             continue

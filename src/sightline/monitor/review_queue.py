@@ -7,18 +7,14 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from sightline.core.errors import SightlineError, StorageError
 from sightline.core.manifest import Manifest
 from sightline.core.media import decode_picture
-from sightline.core.plain import plain_results
-from sightline.core.results import Result
-from sightline.monitor.feedback import Quality, live_quality, tell
+from sightline.monitor.feedback import live_quality, tell
 from sightline.monitor.review_items import (
     FLAGGED,
     MEGABYTE,
@@ -30,6 +26,7 @@ from sightline.monitor.review_items import (
 from sightline.monitor.review_looks import look_of
 from sightline.monitor.review_pictures import eight_bits, stored
 from sightline.monitor.review_reasons import Judge, Novelty
+from sightline.monitor.review_waiting import Answered, Silent, Tally, Waiting
 from sightline.monitor.store import Store, Written
 
 Array = NDArray[Any]
@@ -42,105 +39,6 @@ AGAIN_S = (0.5, 30.0)
 # Live quality is measured so often, on at most so many of the latest labels.
 SCORE_S = 15.0
 MOST_SCORED = 2000
-
-
-class Answered(Protocol):
-    """What is asked of an answered picture; the service's own `Answered` is one."""
-
-    @property
-    def model(self) -> str:
-        """Name of the package."""
-
-    @property
-    def version(self) -> str:
-        """Its version."""
-
-    @property
-    def request_id(self) -> str:
-        """What the client was told."""
-
-    @property
-    def index(self) -> int:
-        """Which picture of the request."""
-
-    @property
-    def data(self) -> bytes:
-        """The file as it was sent; empty for a bare tensor."""
-
-    @property
-    def pixels(self) -> Array:
-        """(H, W, 3) uint8 RGB, or (H, W)."""
-
-    @property
-    def results(self) -> Mapping[str, Result]:
-        """By task."""
-
-    @property
-    def embedding(self) -> Array | None:
-        """(D,), or None."""
-
-
-class Tally(Protocol):
-    """Who counts what the queue does; `metrics.Metrics` is one."""
-
-    def review_kept(self, model: str, reason: str, n: int) -> None:
-        """Pictures were found worth a look."""
-
-    def review_lost(self, cause: str, n: int) -> None:
-        """Answers were not looked at, or not stored, or dropped to make room."""
-
-    def review_up(self, up: bool) -> None:
-        """Whether the store answers."""
-
-    def quality(self, model: str, version: str, found: Quality) -> None:
-        """How good the answers were whose labels came."""
-
-
-class _Silent:
-    def review_kept(self, model: str, reason: str, n: int) -> None: ...
-
-    def review_lost(self, cause: str, n: int) -> None: ...
-
-    def review_up(self, up: bool) -> None: ...
-
-    def quality(self, model: str, version: str, found: Quality) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """An answer that waits to be looked at; pixels only where there is no file."""
-
-    model: str
-    version: str
-    request_id: str
-    index: int
-    created: float
-    size_wh: tuple[int, int]
-    data: bytes
-    pixels: Array | None
-    results: Mapping[str, Result]
-    embedding: Array | None
-    source: str
-    cost: int
-
-    @classmethod
-    def of(cls, picture: Answered, source: str) -> Waiting:
-        """Of an answered picture."""
-        pixels = None if picture.data else picture.pixels
-        height, width = picture.pixels.shape[:2]
-        cost = len(picture.data) + (pixels.nbytes if pixels is not None else 0)
-        cost += sum(_bytes(result) for result in picture.results.values())
-        return cls(
-            picture.model, picture.version, picture.request_id, picture.index, time.time(), (width, height),
-            picture.data, pixels, picture.results, picture.embedding, source, cost,
-        )  # fmt: skip
-
-    def prediction(self) -> Prediction:
-        """As the store keeps it."""
-        return Prediction(
-            self.model, self.version, self.request_id, self.index, self.created, self.size_wh,
-            plain_results(self.results),
-        )  # fmt: skip
 
 
 class ReviewQueue:
@@ -167,7 +65,7 @@ class ReviewQueue:
     ) -> None:
         self.options = options or ReviewOptions()
         self._open, self._manifest, self._say = open_store, manifest, say
-        self._tally: Tally = tally or _Silent()
+        self._tally: Tally = tally or Silent()
         self._queue: queue.Queue[Waiting | Find] = queue.Queue(self.options.waiting)
         self._recent: OrderedDict[tuple[str, int], Waiting] = OrderedDict()
         self._held = 0
@@ -223,7 +121,10 @@ class ReviewQueue:
         """
         with self._lock:
             waiting = self._recent.get((request_id, index))
-        return waiting.prediction() if waiting is not None else self.store().prediction(request_id, index)
+        if waiting is None:
+            return self.store().prediction(request_id, index)
+        self._about(waiting.model, waiting.version)
+        return waiting.prediction()
 
     def store(self) -> Store:
         """The store, for a caller that can wait.
@@ -316,18 +217,26 @@ class ReviewQueue:
     def _judge(self, model: str, version: str) -> Judge:
         key = (model, version)
         if key not in self._judges:
-            manifest, novelty = self._manifest(model, version), None
-            signature = next(iter(manifest.stages.values())).signature if manifest else None
-            thresholds = dict(signature.thresholds) if signature else {}
+            manifest, about, novelty = self._manifest(model, version), self._about(model, version), None
             try:
                 novelty = Novelty.of(manifest) if manifest else None
             except SightlineError as error:
                 self._say(f"novelty of {model} is not measured: {error}")
-            if manifest is not None and signature is not None:
-                about = About(tuple(signature.tasks), signature.classes, thresholds, manifest.quality)
-                self._abouts[key] = about
+            thresholds = about.thresholds if about is not None else {}
             self._judges[key] = Judge(self.options, thresholds, novelty)
         return self._judges[key]
+
+    def _about(self, model: str, version: str) -> About | None:
+        """What must be known of a package, while it is in service."""
+        key = (model, version)
+        if key not in self._abouts:
+            manifest = self._manifest(model, version)
+            if manifest is None:
+                return None
+            signature = next(iter(manifest.stages.values())).signature
+            thresholds = dict(signature.thresholds)
+            self._abouts[key] = About(tuple(signature.tasks), signature.classes, thresholds, manifest.quality)
+        return self._abouts[key]
 
     def _find(
         self, found: Waiting, reasons: Mapping[str, float], note: str = "", told: Prediction | None = None
@@ -382,8 +291,3 @@ class ReviewQueue:
     def _drain(self) -> None:
         while not self._queue.empty():
             self._queue.get_nowait()
-
-
-def _bytes(result: Result) -> int:
-    values = (getattr(result, f.name) for f in fields(result))
-    return sum(value.nbytes for value in values if isinstance(value, np.ndarray))
