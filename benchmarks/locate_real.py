@@ -40,7 +40,7 @@ from sightline.train.stages import StagedRun, train_stages
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("SIGHTLINE_SHARED_DATA", REPO.parent / "shared" / "data"))
 SHOWN, JUDGED = 12, 14  # frames learned from, and from here on held out
-EPOCHS = {"coarse": 60, "fine": 60}
+EPOCHS = 40
 
 
 def main() -> int:
@@ -56,7 +56,7 @@ def main() -> int:
         out = args.out or Path(folder)
         dataset = imported(source, out / "dataset")
         split = contiguous(dataset)
-        problem = recipe(args.start)
+        problem = recipe(args.start, args.epochs)
         run = train_stages(problem, dataset, split, out / "run", progress=args.verbose)
         predictor = pair(run, problem)
         found = clips(predictor, dataset, split.part("test"))
@@ -71,6 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=SHARED)
     parser.add_argument("--start", type=Path, help="folder of locate.py's run: start from its weights")
     parser.add_argument("--out", type=Path, help="keep dataset and runs here")
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of each stage")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--verbose", action="store_true", help="tell of each epoch")
     return parser.parse_args()
@@ -96,10 +97,10 @@ def contiguous(dataset: Dataset) -> Split:
     return Split("contiguous", part, dataset.fingerprint)
 
 
-def recipe(start: Path | None) -> Problem:
+def recipe(start: Path | None, epochs: int) -> Problem:
     """`locate.py`'s stages for a handful of frames."""
     value: dict[str, Any] = json.loads(json.dumps(RECIPE))
-    for name, epochs in EPOCHS.items():
+    for name in ("coarse", "fine"):
         stage = value["stages"][name]
         stage["train"] |= {"epochs": epochs, "batch": 4, "lr": 5e-4, "ema": 0.9, "share": 1.0, "workers": 0}
         stage["train"] |= {"validate_every": 20, "cache_mb": 1000, "cache": "memory", "monitor": "val.loss"}

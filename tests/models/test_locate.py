@@ -150,3 +150,28 @@ def test_a_track_that_is_not_read_or_of_another_length_is_refused() -> None:
         build("locate-coarse", classes=["ball"], inputs=two, backbone="test_resnet", prior="quadratic")
     with pytest.raises(ModelError, match="stride 16 is above the deepest map's, 8"):
         build("locate-fine", classes=["ball"], backbone="test_resnet", stride=16, deepest=8)
+
+
+def test_motion_shows_what_changed_and_nothing_of_a_still_clip() -> None:
+    spec = InputSpec((64, 32), frames=3)
+    model = build("locator", classes=("ball",), inputs={"clip": spec}, backbone="lcnet_035", motion=True)
+    first = next(p for p in model.backbone().parameters() if p.ndim == 4)  # type: ignore[union-attr]
+    assert first.shape[1] == 3 * 3 + 2
+    shown: list[torch.Tensor] = []
+    model.net.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0]))  # type: ignore[operator]
+    still = torch.randint(0, 255, (1, 1, 32, 64, 3), dtype=torch.uint8).expand(1, 3, 32, 64, 3).clone()
+    moved = still.clone()
+    moved[:, -1, 8:12, 20:24] = 255 - moved[:, -1, 8:12, 20:24]
+    for clip in (still, moved):
+        model.raw({"clip": clip})
+    assert not shown[0][:, -2:].any()
+    changed = shown[1][:, -2:].abs().amax(1)[0] > 0
+    assert changed[8:12, 20:24].float().mean() > 0.9 and int(changed.sum()) <= 16
+
+
+def test_a_point_that_nobody_looked_for_teaches_nothing() -> None:
+    model = build("locator", classes=("ball",), inputs={"image": InputSpec((64, 32))}, **SMALL)
+    batch = made_batch(model.signature, 2)
+    for target in batch.targets:
+        target["visible"], target["known"] = torch.zeros(1), torch.zeros(1)
+    assert float(total(model.losses(batch))) == 0
