@@ -54,7 +54,8 @@ def main() -> int:
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         out = args.out or Path(folder)
-        dataset = imported(source, out / "dataset")
+        # The same frames lie there twice, as a film and as pictures: both would put each on both sides.
+        dataset = imported(source / "example_datasets" / "video_dataset", out / "dataset")
         split = contiguous(dataset)
         problem = recipe(args.start, args.epochs)
         run = train_stages(problem, dataset, split, out / "run", progress=args.verbose)
