@@ -174,4 +174,4 @@ def test_a_point_that_nobody_looked_for_teaches_nothing() -> None:
     batch = made_batch(model.signature, 2)
     for target in batch.targets:
         target["visible"], target["known"] = torch.zeros(1), torch.zeros(1)
-    assert float(total(model.losses(batch))) == 0
+    assert total(model.losses(batch)).item() == 0
