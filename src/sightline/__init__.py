@@ -37,6 +37,7 @@ _PUBLIC = {
     "monitor": "sightline.monitor.offline",
     "DriftReport": "sightline.monitor.report",
     "run": "sightline.lifecycle.run",
+    "retrain": "sightline.lifecycle.retrain",
 }
 
 __all__ = sorted(_PUBLIC)

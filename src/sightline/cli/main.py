@@ -35,6 +35,9 @@ VERBS = {
     "feedback": "labels for past answers of a service, by request id",
     "runs": "versions side by side on the same held-out set",
     "monitor": "has the world moved since the package was measured?",
+    "retrain": "a challenger from the champion's weights and new labels",
+    "promote": "put a package in use, if the evidence speaks for it",
+    "rollback": "put the package in use that was so before",
     "run": "all of it from a problem.yaml, redoing only what changed",
     "demo": "the whole life cycle on simulated rallies",
 }

@@ -16,7 +16,8 @@
         ├── TooMuchDropped      an import that left out more than its limit
         ├── AuditFailed         error-level findings stand
         ├── TrainingFailed      NaN, divergence, out of memory at micro-batch 1
-        └── ParityFailed        the exported file does not answer as the model does
+        ├── ParityFailed        the exported file does not answer as the model does
+        └── PromotionRefused    a challenger that misses a criterion, or does something old worse
 
 Anything else that escapes is a bug of ours and keeps its traceback.
 """
@@ -118,3 +119,7 @@ class TrainingFailed(ContractError):
 
 class ParityFailed(ContractError):
     """An exported file that does not answer as the trained model does."""
+
+
+class PromotionRefused(ContractError):
+    """A challenger that misses a criterion, does something old significantly worse, or was not compared."""

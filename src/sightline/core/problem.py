@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sightline.core.errors import ProblemError
 from sightline.core.specs import Fit, Pixels, Task
+from sightline.core.yaml_text import plain_yaml
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["cosine", "step", "one-cycle", "constant"]
@@ -236,6 +235,24 @@ class Criterion(_Strict):
         return f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
 
 
+class RetrainSection(_Strict):
+    """When a new model is due, and how it is trained from the champion's weights (`lifecycle.retrain`).
+
+    Due: `drift` where a report of `monitor` says so of the champion, `new_labels` so many labelled records
+    that it has not seen, `every_days` since it was promoted; any one suffices. A timer's `retrain --if-due`
+    only tells so, unless `automatic`. Nothing is promoted without being asked to, unless `promote`.
+    `epochs` and `lr` take the place of the problem's own.
+    """
+
+    drift: bool = False
+    new_labels: Count | None = None
+    every_days: Positive | None = None
+    epochs: Count | None = None
+    lr: Positive | None = None
+    automatic: bool = False
+    promote: bool = False
+
+
 class Problem(_Strict):
     """What is wanted, for whom, from which labels, and what counts as success."""
 
@@ -252,6 +269,7 @@ class Problem(_Strict):
     pipeline: PipelineSection | None = None
     export: ExportSection = Field(default_factory=ExportSection)
     criteria: Annotated[tuple[Criterion, ...], Field(min_length=1)]
+    retrain: RetrainSection = Field(default_factory=RetrainSection)
 
     @model_validator(mode="before")
     @classmethod
@@ -317,7 +335,7 @@ class Problem(_Strict):
     @classmethod
     def parse_text(cls, text: str, *, where: object = "problem") -> Problem:
         """Check a problem file's text; `where` names its origin in errors."""
-        value = _plain(text, where)
+        value = plain_yaml(text, where)
         if not isinstance(value, dict):
             raise ProblemError("must be a mapping of keys to values", where=where)
         return cls.parse(value, where=where)
@@ -330,22 +348,6 @@ class Problem(_Strict):
         except ValidationError as error:
             faults = "\n  ".join(_fault(item) for item in error.errors())
             raise ProblemError(f"cannot be taken:\n  {faults}", where=where) from None
-
-
-def _plain(text: str, where: object) -> Any:
-    """The values of a YAML text, which must be such that JSON can hold them."""
-    try:
-        value = yaml.safe_load(text)
-        json.dumps(value, default=str, skipkeys=True, ensure_ascii=False).encode()
-    except RecursionError:
-        raise ProblemError("is nested too deeply", where=where) from None
-    except yaml.YAMLError as error:
-        raise ProblemError(f"is not YAML: {_one_line(error)}", where=where) from error
-    except (ValueError, AttributeError) as error:  # what PyYAML lets through: 2026-02-30, !!int abc
-        raise ProblemError(
-            f"holds a value that cannot be taken ({_one_line(error)})", where=where, remedy="put it in quotes"
-        ) from error
-    return value
 
 
 def _fault(item: Any) -> str:
@@ -381,10 +383,6 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         return annotation
     inner = (_model_in(part) for part in get_args(annotation))
     return next((model for model in inner if model is not None), None)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 Section = Union[DataSection, SplitSection, ModelSection, TrainSection, ExportSection]

@@ -100,7 +100,7 @@ class Dataset:
             DatasetError: no dataset, one of a newer format, or one that was changed or cut short.
         """
         root = Path(path).absolute()
-        header = _read_header(root)
+        header = read_header(root)
         records = root / TABLE
         if not records.is_file():
             raise DatasetError(f"holds no {TABLE}", where=root, remedy="import it again")
@@ -257,7 +257,8 @@ def check_classes(classes: Sequence[str], *, where: object) -> None:
         seen[name] = index
 
 
-def _read_header(root: Path) -> dict[str, Any]:
+def read_header(root: Path) -> dict[str, Any]:
+    """`dataset.yaml` of a folder as plain values; raises DatasetError where it is no dataset's."""
     path = root / HEADER
     if not path.is_file():
         what = "is no dataset: it holds no dataset.yaml" if root.is_dir() else "is no dataset folder"

@@ -158,7 +158,7 @@ def make_split(
         parts, notes = _author(dataset, records, section, copies)
     else:
         shares = {"train": section.train, "val": section.val, "test": section.test}
-        parts, notes = _divided(dataset, records, section, copies, shares), ""
+        parts, notes = divided(dataset, records, section, copies, shares), ""
         about |= {part: f"{share:g}" for part, share in shares.items()}
     if notes:
         about["notes"] = notes
@@ -179,19 +179,19 @@ def _author(
     training = [r for r in records if parts.get(r.id) == "train"]
     total = section.train + section.val
     shares = {"train": section.train / total, "val": section.val / total}
-    parts |= _divided(dataset, training, section, copies, shares)
+    parts |= divided(dataset, training, section, copies, shares)
     ordered = {r.id: parts[r.id] for r in records if r.id in parts}
     return ordered, "the author names no validation part: it is taken from his training part, by group"
 
 
-def _divided(
+def divided(
     dataset: Dataset,
     records: Sequence[Record],
     section: SplitSection,
     copies: Sequence[Copies],
     shares: Mapping[str, float],
 ) -> dict[str, str]:
-    """Part by record id, whole units at a time."""
+    """Part by record id, whole units at a time; DatasetError where there are fewer units than parts."""
     units = units_of(records, copies) if section.by != "frame" else {r.id: r.id for r in records}
     names = sorted(set(units.values()))
     wanted = [part for part, share in shares.items() if share > 0]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightline.core.errors import AuditFailed, DatasetError, MissingExtra, ProblemError
+from sightline.core.files import folder_written_whole
 from sightline.core.problem import Problem
 from sightline.lifecycle.verdict import check_criteria
 
@@ -37,6 +39,29 @@ def check_ahead(problem: Problem) -> None:
         )
     if problem.export.runtime == "openvino" and find_spec("openvino") is None:
         raise MissingExtra("openvino", "openvino")
+
+
+def check_audit(
+    dataset: Dataset, out: Path, accept: Collection[str], progress: Progress | None = None
+) -> None:
+    """Audit a dataset into a folder, and refuse it where faults stand that `accept` does not name.
+
+    Raises:
+        AuditFailed: they do.
+    """
+    from sightline.data.audit import audit
+
+    found = audit(dataset, progress=progress)
+    with folder_written_whole(out, replace=True) as part:
+        found.write(part, dataset)
+    standing = [finding for finding in found.errors if finding.kind not in accept]
+    if standing:
+        kinds = sorted({finding.kind for finding in standing})
+        raise AuditFailed(
+            f"{len(standing)} findings of level error stand ({', '.join(kinds)})",
+            where=out / "audit.html",
+            remedy="mend the labels, or name the kinds in data.accept",
+        )
 
 
 def check_split(

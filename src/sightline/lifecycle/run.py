@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from sightline.core.errors import AuditFailed, DatasetError, TooMuchDropped
-from sightline.core.files import folder_written_whole, write_json
+from sightline.core.errors import DatasetError, TooMuchDropped
+from sightline.core.files import write_json
 from sightline.core.lock import held
 from sightline.core.media import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from sightline.core.predictor import AnyPredictor
@@ -18,7 +19,8 @@ from sightline.data.dataset import LEDGER, Dataset
 from sightline.data.ledger import Ledger
 from sightline.data.reading import ReadOptions
 from sightline.data.split import Split, make_split
-from sightline.lifecycle.ahead import check_ahead, check_split
+from sightline.lifecycle.ahead import check_ahead, check_audit, check_split
+from sightline.lifecycle.packages import FOLDER, Packages
 from sightline.lifecycle.staged import (
     COARSE,
     FINE,
@@ -142,7 +144,12 @@ def _stages(problem: Problem, base: Path, places: Places, state: State, tell: Te
     key = state.step("import", reads, places.dataset, lambda: _import(problem, base, places, tell))
     dataset = Dataset.open(places.dataset)
     reads = [key, problem.data.accept]
-    key = state.step("audit", reads, places.audit, lambda: _audit(problem, dataset, places, tell))
+    key = state.step(
+        "audit",
+        reads,
+        places.audit,
+        partial(check_audit, dataset, places.audit, problem.data.accept, tell.progress),
+    )
     reads, made = [key, problem.split.model_dump()], dataset.root / "splits" / f"{SPLIT}.parquet"
     key = state.step("split", reads, made, lambda: _split(problem, dataset, tell))
     split = Split.open(made, dataset=dataset)
@@ -204,22 +211,6 @@ def _import(problem: Problem, base: Path, places: Places, tell: Tell) -> None:
     told(ledger, places.dataset / LEDGER)
 
 
-def _audit(problem: Problem, dataset: Dataset, places: Places, tell: Tell) -> None:
-    from sightline.data.audit import audit
-
-    found = audit(dataset, progress=tell.progress)
-    with folder_written_whole(places.audit, replace=True) as part:
-        found.write(part, dataset)
-    standing = [finding for finding in found.errors if finding.kind not in problem.data.accept]
-    if standing:
-        kinds = sorted({finding.kind for finding in standing})
-        raise AuditFailed(
-            f"{len(standing)} findings of level error stand ({', '.join(kinds)})",
-            where=places.audit / "audit.html",
-            remedy="mend the labels, or name the kinds in data.accept",
-        )
-
-
 def _split(problem: Problem, dataset: Dataset, tell: Tell) -> None:
     made = make_split(dataset, problem.split, name=SPLIT, progress=tell.progress)
     check_split(dataset, made, problem.data.accept, tell.progress)
@@ -275,7 +266,8 @@ def _export(problem: Problem, dataset: Dataset, split: Split, places: Places) ->
         return
     run = Run.open(places.run)
     run.config["problem"] = problem.model_dump(mode="json")  # its words may have changed since it was trained
-    export(run, dataset, split.part("val"), places.package, replace_old=True)
+    version = Packages(places.root / FOLDER).next_version()  # so that it can be promoted beside the others
+    export(run, dataset, split.part("val"), places.package, version=version, replace_old=True)
 
 
 def _measure(problem: Problem, dataset: Dataset, split: Split, places: Places, tell: Tell) -> None:
