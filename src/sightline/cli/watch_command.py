@@ -63,9 +63,7 @@ def command(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="keep rows from this score on; else the package's own")
     ] = None,
-    runtime: Annotated[
-        str | None, typer.Option(help="onnx, openvino, tensorrt; else what suits")
-    ] = None,
+    runtime: Annotated[str | None, typer.Option(help="onnx, openvino, tensorrt; else what suits")] = None,
     arithmetic: Annotated[
         Literal["f32", "bf16"] | None, typer.Option(help="bf16: faster in OpenVINO; else the package's own")
     ] = None,
