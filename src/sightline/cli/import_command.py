@@ -50,11 +50,15 @@ def command(
     fetch_private: Annotated[
         bool, typer.Option("--fetch-private", help="fetch from loopback and private addresses too")
     ] = False,
+    onto: Annotated[
+        Path | None, typer.Option(help="dataset to grow: OUT is its next version, with its splits")
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="take the place of a dataset that is there")
     ] = False,
 ) -> None:
     """Read labels, judge every mark, write a dataset and say what became of everything."""
+    from sightline.data.dataset import Dataset
     from sightline.data.fetch_http import FetchLimits
     from sightline.data.importing import import_dataset
     from sightline.data.reading import ReadOptions
@@ -80,6 +84,7 @@ def command(
                 group=group,
                 fetch=FetchLimits(allow_private=True) if fetch_private else fetch,
                 replace=replace,
+                onto=None if onto is None else Dataset.open(onto),
                 progress=show,
             )
     except TooMuchDropped as error:

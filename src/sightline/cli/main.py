@@ -31,7 +31,7 @@ VERBS = {
     "predict": "results for pictures, folders and videos",
     "serve": "packages behind a port: HTTP, WebSocket, Open Inference Protocol",
     "watch": "results for cameras, streams and videos, live or every frame",
-    "review": "what the service found hard, the most valuable first",
+    "review": "what the service found hard: list, page, tasks for annotators",
     "feedback": "labels for past answers of a service, by request id",
     "runs": "versions side by side on the same held-out set",
     "monitor": "has the world moved since the package was measured?",

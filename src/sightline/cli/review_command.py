@@ -1,7 +1,8 @@
-"""`sightline review`: what a service found hard, as a table."""
+"""`sightline review`: what a service found hard, as a table, a page, or tasks for annotators."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -23,8 +24,18 @@ def command(
     ] = "open",
     limit: Annotated[int, typer.Option(min=0, help="at most so many, the most valuable; 0: all")] = 50,
     dismiss: Annotated[list[int] | None, typer.Option(help="not worth a look; may be repeated")] = None,
+    html: Annotated[Path | None, typer.Option(help="write a page of them here")] = None,
+    export: Annotated[
+        Literal["label-studio", "cvat"] | None, typer.Option(help="write tasks with pre-annotations")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="folder of the tasks")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="take the place of tasks there")] = False,
 ) -> None:
-    """List pictures that were uncertain, novel, unstable or flagged, the most valuable first."""
+    """List pictures that were uncertain, novel, unstable or flagged, the most valuable first.
+
+    What is exported is marked so, and not listed again unless asked for. Labels come back with
+    `sightline import LABELS --onto DATASET --out GROWN`.
+    """
     from rich.console import Console
 
     from sightline.core.errors import UsageError
@@ -33,6 +44,8 @@ def command(
 
     if reason and reason not in REASONS:
         raise UsageError(f"--reason {reason!r} is not one of {', '.join(REASONS)}")
+    if (export is None) != (out is None):
+        raise UsageError("--export and --out go together")
     console = Console()
     console = console if console.is_terminal else Console(width=PIPE_WIDTH)
     found = Store.open(store, create=False)
@@ -41,6 +54,17 @@ def command(
     states = () if state == "all" else (state,)
     items = found.items(model=model, reason=reason, states=states, limit=limit)
     _print(console, items, found.counts())
+    if html is not None:
+        from sightline.core.files import write_text
+        from sightline.monitor.review_page import page
+
+        write_text(html, page(found, items))
+        console.print(f"page: {html}", markup=False, highlight=False, soft_wrap=True)
+    if export is not None and out is not None:
+        from sightline.monitor.review_export import export_tasks
+
+        told = export_tasks(found, items, out, export, replace=replace)
+        console.print(told.line(), markup=False, highlight=False, soft_wrap=True)
 
 
 def _print(console: object, items: Sequence[Item], counts: dict[str, int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,18 @@ from sightline.core.files import fingerprint, sha256, write_json
 from sightline.core.records import Record
 from sightline.data import formats
 from sightline.data.archives import is_archive, unpacked
-from sightline.data.dataset import Dataset, check_classes
+from sightline.data.dataset import SPLITS, Dataset, check_classes
 from sightline.data.fetch import fetch_reading
 from sightline.data.fetch_http import FetchLimits
 from sightline.data.grouping import group_names
+from sightline.data.growing import grow_split, grown
 from sightline.data.importing_table import JudgedTables
 from sightline.data.judging import NO_PICTURE, Desk, Progress, judged, note_addresses
 from sightline.data.ledger import Ledger
-from sightline.data.media_store import MediaMode
+from sightline.data.media_store import Found, MediaMode
 from sightline.data.points import box_centres
 from sightline.data.reading import Reading, ReadOptions
+from sightline.data.split import Split
 from sightline.data.writing import refuse_occupied, write_dataset
 
 
@@ -38,6 +40,7 @@ def import_dataset(
     group: str = "auto",
     fetch: bool | FetchLimits = False,
     replace: bool = False,
+    onto: Dataset | None = None,
     progress: Progress | None = None,
 ) -> tuple[Dataset, Ledger]:
     """Read labels, judge every mark, and write a dataset folder whole.
@@ -54,6 +57,8 @@ def import_dataset(
         group: how pictures that belong together are found; see `grouping.group_names`.
         fetch: bring pictures that are addresses; limits other than the usual ones may be given.
         replace: take the place of a dataset that is there.
+        onto: make the next version of this dataset: its records and the new ones, its classes (others are
+            refused), its fingerprint as `parent`, its splits with the new records divided alike.
         progress: called with stage, done and total.
 
     Returns:
@@ -67,6 +72,8 @@ def import_dataset(
     """
     source, out, options = Path(source), Path(out).absolute(), options or ReadOptions()
     refuse_occupied(out, replace=replace)
+    if onto is not None:
+        classes = _same_classes(onto, classes)
     ledger, origin = Ledger(), source
     if is_archive(source):
         source = unpacked(source, out)
@@ -84,18 +91,34 @@ def import_dataset(
     checked.made = {**reading.made, **desk.made}
     lineage = {"path": str(origin.absolute()), **seen, **_licence(source)}
     lineage["labels_sha256"] = _hash_labels(reading)
+    found: Mapping[str, Found] = desk.found
+    if onto is not None:
+        checked, found, about = grown(onto, checked, desk.found, ledger)
+        lineage |= about
     dataset = write_dataset(
         out,
         checked,
         ledger,
         media=media,
-        found=desk.found,
+        found=found,
         source=lineage,
+        parent=onto.fingerprint if onto is not None else "",
         replace=replace,
         progress=progress,
         accept=lambda: _hold_to_limit(ledger, drop_limit, source, out),
     )
+    if onto is not None:
+        for path in sorted((onto.root / SPLITS).glob("*.parquet")):
+            grow_split(Split.open(path, dataset=onto), dataset).write()
     return dataset, ledger
+
+
+def _same_classes(onto: Dataset, classes: Sequence[str]) -> Sequence[str]:
+    if classes and tuple(classes) != onto.classes:
+        raise UsageError(
+            f"a grown dataset keeps the classes of its parent: {', '.join(onto.classes)}", where=onto.root
+        )
+    return onto.classes
 
 
 def _read(source: Path, format: str, options: ReadOptions, ledger: Ledger) -> tuple[Reading, dict[str, str]]:
