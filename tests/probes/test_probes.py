@@ -57,7 +57,7 @@ PROBES = {
         ("segment", "depth"),
         {"name": "segdepth", "input": SIZE},
         {"segment.miou": 0.7, "depth.delta1": 0.9},
-        {"epochs": 100},
+        {"epochs": 180},
     ),
     "rgbd": Probe("sensors", ("segment",), {"name": "rgbd"}, {"segment.miou": 0.7}, {"epochs": 100}),
     "maskrcnn": Probe(
