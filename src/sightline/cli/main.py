@@ -35,6 +35,7 @@ VERBS = {
     "feedback": "labels for past answers of a service, by request id",
     "runs": "versions side by side on the same held-out set",
     "monitor": "has the world moved since the package was measured?",
+    "status": "the stages of the life cycle as one table: done, stale, failing",
     "retrain": "a challenger from the champion's weights and new labels",
     "promote": "put a package in use, if the evidence speaks for it",
     "rollback": "put the package in use that was so before",

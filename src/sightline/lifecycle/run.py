@@ -131,7 +131,10 @@ def run(problem_path: str | Path, out: str | Path | None = None, *, tell: Tell |
     with held(places.root, "another process is at work here", "wait for it, or choose another --out"):
         places.verdict.unlink(missing_ok=True)  # what was said of an older package is not said of this one
         state = State(places.root, tell.stage or (lambda name, kept, seconds: None))
-        return _stages(problem, path.parent, places, state, tell)
+        stages(problem, path.parent, places, state, tell)
+        verdict = judge(problem.criteria, figures(places))
+        verdict.write(places.verdict)
+        return verdict
 
 
 def workspace(problem_path: str | Path, out: str | Path | None) -> Path:
@@ -139,7 +142,8 @@ def workspace(problem_path: str | Path, out: str | Path | None) -> Path:
     return Path(out) if out else Path(problem_path).parent / "work" / Problem.load(problem_path).name
 
 
-def _stages(problem: Problem, base: Path, places: Places, state: State, tell: Tell) -> Verdict:
+def stages(problem: Problem, base: Path, places: Places, state: State, tell: Tell) -> None:
+    """Go through the stages in order; `state` does each, or only looks (`status`)."""
     reads: Any = [problem.data.model_dump(exclude={"accept"}), problem.classes, _seen(problem, base, places)]
     key = state.step("import", reads, places.dataset, lambda: _import(problem, base, places, tell))
     dataset = Dataset.open(places.dataset)
@@ -166,9 +170,6 @@ def _stages(problem: Problem, base: Path, places: Places, state: State, tell: Te
     key = state.step("export", reads, places.package, lambda: _export(problem, dataset, split, places))
     state.step("measure", key, places.report, lambda: _measure(problem, dataset, split, places, tell))
     state.step("bench", key, places.bench, lambda: _bench(dataset, split, places))
-    verdict = judge(problem.criteria, figures(places))
-    verdict.write(places.verdict)
-    return verdict
 
 
 def _seen(problem: Problem, base: Path, places: Places) -> list[str]:

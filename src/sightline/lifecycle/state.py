@@ -62,6 +62,11 @@ class State:
         self._say(name, False, seconds)
         return key
 
+    @property
+    def record(self) -> dict[str, Done]:
+        """The stages on record by name."""
+        return dict(self._done)
+
     def _save(self) -> None:
         write_json(self._path, {name: asdict(done) for name, done in self._done.items()})
 
