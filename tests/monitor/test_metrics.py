@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sightline.core.observation import Appearance
 from sightline.core.results import ClassScores, DepthMap, Detections, Points, SemanticMap
 from sightline.monitor import metrics as module
+from sightline.monitor.feedback import Quality
 from sightline.monitor.metrics import Metrics
 from sightline.monitor.metrics_table import METRICS, STAGES
 from sightline.monitor.report import DriftReport, DriftRow
@@ -45,6 +46,10 @@ def every_call(metrics: Metrics) -> None:
     metrics.drift("cells", DriftReport("cells 1", "live", 64, 90, 0.01, rows), alarm=True)
     metrics.frame("door", 0.031)
     metrics.dropped("door", "late", 4)
+    metrics.review_kept("cells", "uncertain")
+    metrics.review_lost("full")
+    metrics.review_up(True)
+    metrics.quality("cells", "1", Quality("detect.f1", 0.8, 0.7, 0.9, 40, (0.85, 0.8, 0.9)))
 
 
 def test_every_metric_of_the_table_is_scraped_and_no_other_of_ours() -> None:
@@ -71,6 +76,9 @@ def test_values_are_those_that_were_given() -> None:
     assert found["sightline_drift_alarm", (cells,)] == 1
     assert found["sightline_drift_p", (cells, ("statistic", "brightness"))] == 0.001
     assert found["sightline_stream_dropped_total", (("reason", "late"), ("stream", "door"))] == 4
+    quality = (("metric", "detect.f1"), cells, ("version", "1"))
+    assert found["sightline_quality", (("bound", "promised_low"), *quality)] == 0.8
+    assert found["sightline_quality_pictures", quality] == 40
 
 
 def test_stages_are_those_the_service_times() -> None:

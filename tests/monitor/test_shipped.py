@@ -150,7 +150,7 @@ OWNERS: dict[str, dict[str, str]] = {
     "SightlineAbsent": {},
     "SightlineReviewStoreAway": {"store": "review"},
     "SightlineReviewLoses": {"cause": "full"},
-    "SightlineQuality": {"model": "cells", "version": "1", "metric": "detect.f1", "bound": "high"},
+    "SightlineQuality": {"model": "cells", "version": "1", "metric": "detect.f1"},
 }
 
 

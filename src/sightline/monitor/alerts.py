@@ -51,7 +51,11 @@ _FRAMES = rate("sightline_stream_frames_total", STREAM)
 _DROPPED = rate("sightline_stream_dropped_total", STREAM)
 _LOST = rate("sightline_review_lost_total", ("cause",), over="15m", where={"cause": "!~budget"})
 _PROMISE = ("model", "version", "metric")
-_HIGH, _LOW = (series("sightline_quality", {"bound": bound}) for bound in ("high", "promised_low"))
+# Aggregated, so that every version of Prometheus gives the alert the same labels.
+_HIGH, _LOW = (
+    f"max by ({', '.join(_PROMISE)}) ({series('sightline_quality', {'bound': bound})})"
+    for bound in ("high", "promised_low")
+)
 _GOOD = rate("sightline_requests_total", MODEL, over="15m", where={"status": "~2.."})
 
 ALERTS = (
@@ -129,7 +133,7 @@ ALERTS = (
     ),
     Alert(
         "SightlineQuality",
-        f"{_HIGH} < on ({', '.join(_PROMISE)}) {_LOW}",
+        f"{_HIGH} < {_LOW}",
         "0m",
         "ticket",
         "{{ $labels.metric }} of {{ $labels.model }} on late labels lies under what was promised",
