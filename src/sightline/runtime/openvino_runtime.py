@@ -66,7 +66,7 @@ class _Graphs:
         """Outputs by name; one inference request a thread, since a request's tensors are its own."""
         request = self._request(batched=self._stage.batch and len(next(iter(inputs.values()))) > 1)
         held = {name: np.ascontiguousarray(value) for name, value in inputs.items()}
-        request.infer(held, share_inputs=True)
+        request.infer(held)
         return {name: np.array(request.get_tensor(name).data) for name in self._stage.outputs}
 
     def _request(self, *, batched: bool) -> Any:
