@@ -50,8 +50,9 @@ test: $(READY)
 	@for group in $(TEST_GROUPS); do $(BIN)/python -m pytest $$group || exit 1; done
 
 test-all: $(READY) $(LABEL_STUDIO) $(TRITON_CLIENT)
-	SIGHTLINE_TRITON_PYTHON=$(CURDIR)/$(TRITON_CLIENT) \
-		SIGHTLINE_LABEL_STUDIO=$(CURDIR)/$(LABEL_STUDIO) $(BIN)/python -m pytest -m 'slow or not slow' --timeout 3600
+	@for group in $(TEST_GROUPS); do \
+		SIGHTLINE_TRITON_PYTHON=$(CURDIR)/$(TRITON_CLIENT) SIGHTLINE_LABEL_STUDIO=$(CURDIR)/$(LABEL_STUDIO) \
+		$(BIN)/python -m pytest -m 'slow or not slow' --timeout 3600 $$group || exit 1; done
 
 # The real server of the slow tests, in an environment of its own.
 $(LABEL_STUDIO): | $(READY)
