@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from sightline.core.errors import DatasetError
@@ -16,9 +16,8 @@ from sightline.data.schema import to_records
 
 if TYPE_CHECKING:
     from sightline.data.dataset import Dataset
-    from sightline.data.split import Part, Split
 
-# Keys of a grown dataset's `source`, and of its splits' `about`.
+# Keys of a grown dataset's `source`.
 OLD, AGAIN, FROM = "grown_from_records", "grown_labelled_again", "grown_from"
 
 
@@ -119,57 +118,3 @@ def fresh_ids(dataset: Dataset) -> list[str]:
     if not dataset.header.get("parent") or not isinstance(count, int):
         return []
     return [str(i) for i in dataset.table.column("id").to_pylist()[count:]]
-
-
-def grow_split(parent: Split, dataset: Dataset, *, seed: int = 0) -> Split:
-    """A parent's split for the grown dataset: old records stay where they are, new ones are divided alike.
-
-    New records are divided by group in the proportions of the parent's split; a group or a picture of which
-    the parent knows a member (by group or as a copy) goes to that member's part, so nothing leaks. So the
-    old held-out set is `part("test")` without `fresh_ids(dataset)`, the new one is within them.
-
-    Args:
-        parent: split of the dataset's parent.
-        dataset: a grown dataset.
-        seed: of the division.
-
-    Raises:
-        DatasetError: the split is not of this dataset's parent.
-    """
-    from sightline.data.audit.copies import find_copies
-    from sightline.data.audit.facts import media_facts
-    from sightline.data.split import PARTS, Split, units_of
-
-    if parent.dataset != dataset.header.get("parent"):
-        raise DatasetError(
-            f"the split is of {parent.dataset}, this grew from {dataset.header.get('parent') or 'none'}",
-            where=dataset.root,
-        )
-    import numpy as np
-
-    records = list(dataset.records)
-    units = units_of(records, find_copies(records, media_facts(dataset, records)))
-    known: dict[str, str] = {}
-    for name, part in parent.parts.items():
-        known.setdefault(units[name], part)
-    counts = parent.counts()
-    shares = {part: counts.get(part, 0) / max(1, sum(counts.values())) for part in PARTS}
-    fresh = fresh_ids(dataset)
-    loose = sorted({units[i] for i in fresh} - set(known))
-    np.random.default_rng(seed).shuffle(loose)
-    known |= _dealt(loose, shares)
-    parts = {r.id: parent.parts[r.id] for r in records if r.id in parent.parts}
-    parts |= {i: known[units[i]] for i in fresh}
-    about = {**parent.about, FROM: parent.dataset, "seed_of_new": str(seed)}
-    return Split(parent.name, parts, dataset.fingerprint, about, Path(dataset.root))
-
-
-def _dealt(units: Sequence[str], shares: Mapping[Part, float]) -> dict[str, str]:
-    """Units to parts, each to the part that lags most behind its share."""
-    counts = dict.fromkeys(shares, 0)
-    dealt: dict[str, str] = {}
-    for number, unit in enumerate(units, 1):
-        part = max(shares, key=lambda p: shares[p] * number - counts[p])
-        counts[part] += 1
-        dealt[unit] = part
-    return dealt

@@ -17,7 +17,7 @@ from sightline.data.dataset import SPLITS, Dataset, check_classes
 from sightline.data.fetch import fetch_reading
 from sightline.data.fetch_http import FetchLimits
 from sightline.data.grouping import group_names
-from sightline.data.growing import grow_split, grown
+from sightline.data.growing import grown
 from sightline.data.importing_table import JudgedTables
 from sightline.data.judging import NO_PICTURE, Desk, Progress, judged, note_addresses
 from sightline.data.ledger import Ledger
@@ -25,6 +25,7 @@ from sightline.data.media_store import Found, MediaMode
 from sightline.data.points import box_centres
 from sightline.data.reading import Reading, ReadOptions
 from sightline.data.split import Split
+from sightline.data.split_growing import grown_split
 from sightline.data.writing import refuse_occupied, write_dataset
 
 
@@ -58,7 +59,8 @@ def import_dataset(
         fetch: bring pictures that are addresses; limits other than the usual ones may be given.
         replace: take the place of a dataset that is there.
         onto: make the next version of this dataset: its records and the new ones, its classes (others are
-            refused), its fingerprint as `parent`, its splits with the new records divided alike.
+            refused), its fingerprint as `parent`, its splits with the new records divided alike
+            (`split_growing.grown_split`).
         progress: called with stage, done and total.
 
     Returns:
@@ -109,7 +111,7 @@ def import_dataset(
     )
     if onto is not None:
         for path in sorted((onto.root / SPLITS).glob("*.parquet")):
-            grow_split(Split.open(path, dataset=onto), dataset).write()
+            grown_split(dataset, Split.open(path, dataset=onto), progress=progress).write()
     return dataset, ledger
 
 
