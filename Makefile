@@ -76,7 +76,7 @@ format: $(READY)
 
 # Figures with their bars; run it with nothing else running. Each script exits 1 where its bar is missed.
 bench: $(READY)
-	@failed=; for script in startup serve overload swap hostile coco_import detection_metrics batches parity label_faults resume throughput bccd drift streams soak locate_encode watch; do \
+	@failed=; for script in startup serve overload swap hostile coco_import detection_metrics batches parity label_faults resume throughput bccd drift loop streams soak locate_encode watch; do \
 		echo "== $$script"; $(BIN)/python benchmarks/$$script.py || failed="$$failed $$script"; done; \
 	test -z "$$failed" || { echo "missed:$$failed"; exit 1; }
 
