@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,13 @@ import torch
 from sightline.core.errors import ParityFailed, UsageError
 from sightline.core.manifest import Manifest
 from sightline.core.predictor import Predictor
-from sightline.core.problem import Problem
-from sightline.core.specs import InputSpec
+from sightline.core.problem import ExportSection, Problem
+from sightline.core.results import Points
+from sightline.core.specs import InputSpec, Signature
 from sightline.data.dataset import Dataset
 from sightline.evaluate.films import follow
 from sightline.export import staged
-from sightline.export.staged import export_stages
+from sightline.export.staged import export_stages, searched
 from sightline.models.base import Model
 from sightline.models.catalogue import build
 from sightline.models.predictor import torch_predictor
@@ -123,3 +125,55 @@ def test_a_place_that_is_taken_is_refused_before_any_work(
     coarse, fine = run_of(COARSE, 1), run_of(FINE, 2)
     with pytest.raises(UsageError, match="already exists"):
         export_stages(coarse, fine, coarse.problem, dots, [r.id for r in dots.records], tmp_path)
+
+
+class Scripted:
+    """Knows where the dots are, and says so with little faith; it goes astray below some threshold."""
+
+    def __init__(self, dots: Dataset, falls_under: float = 0.0, least: float = 0.5) -> None:
+        self.dots, self.falls_under, self.least, self.index = dots, falls_under, least, -1
+        spec = {"clip": COARSE}
+        self.signature = Signature(("locate",), ("ball",), spec, {"locate": least})
+
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Scripted:
+        return Scripted(self.dots, self.falls_under, thresholds["locate"])
+
+    def open_stream(self) -> Scripted:
+        return self
+
+    def push(self, inputs: Mapping[str, Any]) -> dict[str, Points]:
+        self.index += 1
+        mark = self.dots.records[self.index].annotations[0]
+        seen = mark.visible and mark.point is not None
+        xy = mark.point if seen and self.least > self.falls_under else (-90.0, -90.0)
+        score = np.float32(0.3 if seen else 0.1)
+        return {"locate": Points(np.array([xy], np.float32), score[None], ("ball",), self.least)}
+
+
+def scripted_search(dots: Dataset, falls_under: float) -> tuple[float, float]:
+    """The threshold chosen, and the F1 of hits with it."""
+    ids = [r.id for r in dots.records]
+    told: Any = Scripted(dots, falls_under)
+    chosen, tracks = searched(told, follow(told, dots, ids), dots, ids)
+    return chosen.signature.thresholds["locate"], float(tracks.columns().values()["f1"][0])
+
+
+def test_a_point_counts_as_in_sight_from_the_probability_that_finds_most(dots: Dataset) -> None:
+    least, f1 = scripted_search(dots, falls_under=0.0)
+    assert least == 0.3 and f1 == 1.0  # the nearest to a half that takes every dot
+
+
+def test_a_threshold_that_leads_the_stream_astray_is_not_taken(dots: Dataset) -> None:
+    least, _ = scripted_search(dots, falls_under=0.4)
+    assert least == 0.5
+
+
+def test_a_package_keeps_the_threshold_it_was_given_and_else_the_one_that_was_searched(
+    package: tuple[Path, FakeRun, FakeRun], dots: Dataset, tmp_path: Path
+) -> None:
+    out, coarse, fine = package
+    assert "locate" in Manifest.read(out).stages["fine"].signature.thresholds
+    ids, asked = [r.id for r in dots.records], ExportSection(thresholds={"locate": 0.125})
+    given = export_stages(coarse, fine, coarse.problem, dots, ids, tmp_path / "given", asked)
+    assert Manifest.read(given).stages["fine"].signature.thresholds == {"locate": 0.125}
+    assert load(given).signature.thresholds == {"locate": 0.125}

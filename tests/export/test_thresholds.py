@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sightline.core.records import Annotation, Record
 from sightline.core.results import Detections, Points
-from sightline.export.thresholds import FALLBACK, best_f1, best_thresholds
+from sightline.export.thresholds import FALLBACK, SLACK, best_f1, best_thresholds, steady_f1
 
 rows = st.lists(st.tuples(st.integers(1, 20), st.booleans()), min_size=1, max_size=30)
 
@@ -62,3 +62,25 @@ def test_a_hidden_point_is_nothing_to_find() -> None:
         (hidden, {"locate": Points(np.zeros((1, 2)), np.array([0.3]), ("ball",))}),
     ]
     assert best_thresholds(answers, ("locate",), ("ball",)) == pytest.approx({"locate": 0.45})
+
+
+@given(rows, st.integers(1, 30))
+def test_a_steady_threshold_is_nearly_as_good_as_any_and_the_nearest_such_to_the_usual(
+    answers: list[tuple[int, bool]], missed: int
+) -> None:
+    scores = np.array([s / 20 for s, _ in answers])
+    hits = np.array([h for _, h in answers])
+    truths = int(hits.sum()) + missed
+
+    def f1(threshold: float) -> float:
+        kept = scores >= threshold
+        return float(2 * hits[kept].sum() / (kept.sum() + truths))
+
+    chosen = steady_f1(scores, hits, truths, 0.5)
+    if not hits.any():
+        assert chosen == 0.5
+        return
+    best = max(f1(t / 100) for t in range(1, 100))
+    assert f1(chosen) >= best - SLACK - 1e-12
+    nearer = [t / 100 for t in range(1, 100) if abs(t / 100 - 0.5) < abs(chosen - 0.5) - 1e-9]
+    assert all(f1(t) < best - SLACK for t in nearer)

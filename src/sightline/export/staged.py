@@ -17,14 +17,15 @@ from sightline.core.files import fingerprint, folder_written_whole, write_json, 
 from sightline.core.manifest import MANIFEST, Manifest, Stage
 from sightline.core.predictor import Predictor
 from sightline.core.problem import ExportSection, Problem
-from sightline.core.results import same
+from sightline.core.results import IN_SIGHT, same
 from sightline.core.specs import InputSpec
 from sightline.evaluate.films import follow
-from sightline.evaluate.metrics.tracks import Tracks
+from sightline.evaluate.metrics.tracks import HIT_PX, Tracks
 from sightline.export.card import card
 from sightline.export.onnx import to_onnx, without_raw
 from sightline.export.package import Trained, network_ms
 from sightline.export.parity import Check, check_parity, frames
+from sightline.export.thresholds import steady_f1
 from sightline.export.writing import stage_of, with_manifest
 from sightline.runtime.coarse_to_fine import KIND, CoarseToFine
 from sightline.runtime.loading import load_stage, resolve
@@ -51,6 +52,15 @@ class Part:
     predictor: Predictor
     checks: tuple[Check, ...]
 
+    def with_thresholds(self, thresholds: Mapping[str, float]) -> Part:
+        """The same stage keeping points by other thresholds."""
+        signature = replace(self.stage.signature, thresholds=dict(thresholds))
+        stage, predictor = (
+            replace(self.stage, signature=signature),
+            self.predictor.with_thresholds(thresholds),
+        )
+        return replace(self, stage=stage, predictor=predictor)
+
 
 def export_stages(
     coarse: Trained,
@@ -70,7 +80,8 @@ def export_stages(
 
     Each graph is held to its model tensor by tensor, alone and in a batch, in every runtime installed. Then
     both pipelines answer held-out films, and must agree to a tenth of a pixel; the exported one's figures
-    are the package's quality.
+    are the package's quality. Unless it is given, the probability from which on a point counts as in sight
+    is searched on the same films (`searched`).
 
     Args:
         coarse: the trained first stage.
@@ -99,11 +110,14 @@ def export_stages(
     parts = {name: _part(name, run, dataset, ids, wanted) for name, run in runs.items()}
     how = pipeline_of(problem)
     exported = CoarseToFine(parts[COARSE].predictor, parts[FINE].predictor, how)
+    tracks = follow(exported, dataset, ids, progress=progress)
+    if "locate" not in exported.signature.thresholds:
+        exported, tracks = searched(exported, tracks, dataset, ids, progress=progress)
+        parts[FINE] = parts[FINE].with_thresholds(exported.signature.thresholds)
     trained = CoarseToFine(
-        coarse.predictor(), fine.predictor().with_thresholds(parts[FINE].stage.signature.thresholds), how
+        coarse.predictor(), fine.predictor().with_thresholds(exported.signature.thresholds), how
     )
     _agree(trained, exported, dataset, ids)
-    tracks = follow(exported, dataset, ids, progress=progress)
     manifest = Manifest(
         problem.name,
         version,
@@ -115,6 +129,38 @@ def export_stages(
         pipeline=how,
     )
     return _write(out, manifest, parts, problem, len(ids), replace_old)
+
+
+def searched(
+    predictor: CoarseToFine,
+    tracks: Tracks,
+    dataset: Dataset,
+    ids: Sequence[str],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[CoarseToFine, Tracks]:
+    """The pipeline with the threshold whose hits have the best F1 on some films, and its answers to them.
+
+    The answers that are there already give a candidate. A threshold also moves what a mode follows, so the
+    films are answered once more with it, and it is kept only where those answers are better.
+
+    Args:
+        predictor: the pipeline; its own threshold is `IN_SIGHT`.
+        tracks: its answers to the films of `ids`.
+        dataset: holds truth and films.
+        ids: held-out records.
+        progress: called with records done and in all.
+    """
+    columns = tracks.columns()
+    hits = columns.seen & (np.nan_to_num(columns.error, nan=np.inf) <= HIT_PX)
+    least = steady_f1(columns.score, hits, int(columns.seen.sum()), IN_SIGHT)
+    before = predictor.with_thresholds({"locate": IN_SIGHT})
+    if least == IN_SIGHT:
+        return before, tracks
+    after = predictor.with_thresholds({"locate": least})
+    anew = follow(after, dataset, ids, progress=progress)
+    better = anew.columns().values()["f1"][0] > columns.values()["f1"][0]
+    return (after, anew) if better else (before, tracks)
 
 
 def pipeline_of(problem: Problem) -> dict[str, Any]:

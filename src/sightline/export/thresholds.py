@@ -19,6 +19,7 @@ Answer = tuple[Record, Mapping[str, Result]]
 THRESHOLDED = ("detect", "instances", "locate")
 MATCH_IOU = 0.5
 FALLBACK = 0.25
+SLACK = 0.002
 
 
 def best_thresholds(
@@ -68,6 +69,27 @@ def best_f1(scores: Array, hits: Array, truths: int) -> float:
     at = int(np.argmax(np.where(last_of_score, f1, -1.0)))
     below = scores[at + 1] if at + 1 < len(scores) else 0.0
     return float((scores[at] + below) / 2)
+
+
+def steady_f1(scores: Array, hits: Array, truths: int, usual: float) -> float:
+    """A threshold of hundredths whose F1 is the best but for `SLACK`: of all such, the nearest to `usual`.
+
+    For scores trained to be probabilities, on few films: where many thresholds are as good, the very best
+    one is an accident of those films.
+
+    Args:
+        scores: (N,) scores of all answers.
+        hits: (N,) whether each is right.
+        truths: how many things there were to find.
+        usual: the threshold that needs no reason.
+    """
+    if not truths or not hits.any():
+        return usual
+    grid = np.arange(1, 100) / 100
+    named = scores[None] >= grid[:, None]
+    f1 = 2 * (named & hits).sum(1) / (named.sum(1) + truths)
+    good = grid[f1 >= f1.max() - SLACK]
+    return float(good[np.argmin(np.abs(good - usual))])
 
 
 def _judge(result: Result, record: Record, classes: tuple[str, ...]) -> tuple[Array, Array, int]:

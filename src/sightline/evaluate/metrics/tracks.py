@@ -95,6 +95,7 @@ class Tracks:
             group=group,
             seen=seen,
             answered=answered,
+            score=np.array(self.score, np.float64),
             error=error,
             trembling=_bend(off, together),
             bend=_bend(truth, together),
@@ -116,13 +117,15 @@ def _bend(points: F64, together: NDArray[np.bool_]) -> F64:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """A row a frame: truth in sight, answered, error in px (NaN where unseen), tremble of the answers against
-    the truth, the truth's own second difference, the first frame of a false jump, speed in px a frame, blur.
+    """A row a frame: truth in sight, answered, the answer's score, error in px (NaN where unseen), tremble
+    of the answers against the truth, the truth's own second difference, the first frame of a false jump,
+    speed in px a frame, blur.
     """
 
     group: NDArray[Any]
     seen: NDArray[np.bool_]
     answered: NDArray[np.bool_]
+    score: F64
     error: F64
     trembling: F64
     bend: F64
