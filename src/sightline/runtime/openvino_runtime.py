@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,18 +26,38 @@ def open_stage(data: bytes, stage: Stage, options: RuntimeOptions) -> Infer:
     in a graph of fixed shapes, which is a little faster; others in one that takes any batch.
     """
     try:
-        import openvino as ov
+        core = _core()
     except ImportError as error:
         raise MissingExtra("openvino", "openvino") from error
-    graphs = _Graphs(ov, data, stage, options)
+    graphs = _Graphs(core, data, stage, options)
     _check(graphs.alone, stage)
     return graphs.infer
+
+
+@cache
+def _core() -> Any:
+    """OpenVINO's one core of this process, its CPU plugin loaded by a thread that ends at once.
+
+    The plugin gives the thread that loads it a signal stack, and unmaps that stack when it is freed, on
+    whichever thread. The thread that loaded it would then die of its next signal, a child's end included,
+    without a word.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_loaded_core).result()
+
+
+def _loaded_core() -> Any:
+    import openvino as ov
+
+    core = ov.Core()
+    core.get_versions("CPU")  # loads the plugin
+    return core
 
 
 class _Graphs:
     """One stage compiled for single elements, and for batches once somebody brings one."""
 
-    def __init__(self, ov: Any, data: bytes, stage: Stage, options: RuntimeOptions) -> None:
+    def __init__(self, core: Any, data: bytes, stage: Stage, options: RuntimeOptions) -> None:
         throughput = options.mode == "throughput"
         self._config = {
             "INFERENCE_PRECISION_HINT": {"fp16": "f16"}.get(options.arithmetic, options.arithmetic),
@@ -45,7 +67,7 @@ class _Graphs:
         }
         if options.cache is not None:
             self._config["CACHE_DIR"] = str(options.cache)
-        self._core, self._data, self._stage = ov.Core(), data, stage
+        self._core, self._data, self._stage = core, data, stage
         self._local, self._lock = threading.local(), threading.Lock()
         self._batched: Any = None
         self.alone = self._compiled(fixed=True)
