@@ -49,6 +49,7 @@ def every_call(metrics: Metrics) -> None:
     metrics.review_kept("cells", "uncertain")
     metrics.review_lost("full")
     metrics.review_up(True)
+    metrics.shadow("cells", "2", True, {"detect": 0.9})
     metrics.quality("cells", "1", Quality("detect.f1", 0.8, 0.7, 0.9, 40, (0.85, 0.8, 0.9)))
 
 
@@ -76,6 +77,9 @@ def test_values_are_those_that_were_given() -> None:
     assert found["sightline_drift_alarm", (cells,)] == 1
     assert found["sightline_drift_p", (cells, ("statistic", "brightness"))] == 0.001
     assert found["sightline_stream_dropped_total", (("reason", "late"), ("stream", "door"))] == 4
+    shadow = (cells, ("version", "2"))
+    assert found["sightline_shadow_pictures_total", (("agreed", "yes"), *shadow)] == 1
+    assert found["sightline_shadow_agreement_sum", (cells, ("task", "detect"), ("version", "2"))] == 0.9
     quality = (("metric", "detect.f1"), cells, ("version", "1"))
     assert found["sightline_quality", (("bound", "promised_low"), *quality)] == 0.8
     assert found["sightline_quality_pictures", quality] == 40

@@ -20,22 +20,34 @@ def command(
         Path | None, typer.Option(help="workspace; work/NAME beside the problem unless given")
     ] = None,
     why: Annotated[str, typer.Option(help="in words, for the log")] = "",
+    shadow: Annotated[
+        str, typer.Option(help="address of the service where it runs as a shadow; SIGHTLINE_TOKEN is sent")
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="against the evidence; needs --why")] = False,
 ) -> None:
     """Put a package in use, if the evidence beside it speaks for it; exit code 1 where it does not.
 
     The first has to meet the problem's criteria; a later one also has to be compared with the one in use
-    (`sightline retrain`). Serve `packages/current` in the workspace: it is exchanged in one step.
+    (`sightline retrain`), and where `retrain.shadow` stands in the problem, tried on live traffic. Serve
+    `packages/current` in the workspace: it is exchanged in one step.
     """
     from sightline.core.errors import UsageError
+    from sightline.core.problem import Problem
     from sightline.lifecycle.packages import FOLDER, Packages
     from sightline.lifecycle.retrain import promote_package
     from sightline.lifecycle.run import Places, workspace
+    from sightline.lifecycle.shadowing import sentence, shadow_of
 
     if force and not why:
         raise UsageError("--force needs --why", remedy="say why, it stands in the log")
     places = Places(workspace(problem, out))
-    done = promote_package(places, package, why=why, force=force)
+    wanted = Problem.load(problem).retrain.shadow
+    seen = shadow_of(shadow) if shadow else None
+    if shadow and seen is None:
+        raise UsageError("runs no shadow", where=shadow, remedy="serve --shadow PACKAGE")
+    if seen is not None:
+        print(sentence(seen, Packages(places.root / FOLDER).current))
+    done = promote_package(places, package, why=why, force=force, wanted=wanted, shadow=seen)
     print_promotion(Packages(places.root / FOLDER), done)
 
 

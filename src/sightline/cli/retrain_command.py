@@ -59,6 +59,8 @@ def command(
     if found.promotion is not None:
         console.print(f"[green]✓[/green] in use: version {found.promotion.version}")
     elif found.challenge.promotable:
+        if found.refused:
+            console.print(f"[red]not promoted[/red] {found.refused}", soft_wrap=True)
         console.print(
             f"promote it with: sightline promote {problem} {found.challenge.package}", soft_wrap=True
         )

@@ -50,6 +50,13 @@ def command(
     review_novel: Annotated[
         float, typer.Option(min=0, max=1, help="least novelty for which a picture is kept; 1: none")
     ] = 0.5,
+    shadow: Annotated[
+        str | None,
+        typer.Option(help="a challenger that sees the same pictures and answers nobody; or NAME=PACKAGE"),
+    ] = None,
+    shadow_share: Annotated[
+        float, typer.Option(min=0.001, max=1, help="share of one core that the shadow may take")
+    ] = 0.1,
     watch_s: Annotated[float, typer.Option(min=0, help="look for new versions so often; 0: on SIGHUP")] = 2.0,
     drain_s: Annotated[float, typer.Option(min=0, help="time for open requests at the end")] = 20.0,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate")] = None,
@@ -63,7 +70,7 @@ def command(
     from sightline.monitor.review_items import ReviewOptions
     from sightline.serve.logs import Log
     from sightline.serve.options import MEGABYTE, Limits, ServeOptions
-    from sightline.serve.running import LOOPBACK, Address, Review, build_service, serve
+    from sightline.serve.running import LOOPBACK, Address, Review, Shadowed, build_service, serve
     from sightline.serve.security import Tokens
 
     limits = Limits(
@@ -88,7 +95,17 @@ def command(
             privacy=review_privacy, budget_mb=review_budget_mb, uncertain=review_uncertain, novel=review_novel
         )
         kept = Review(review, rules)
+    beside = None
+    if shadow is not None:
+        name, _, place = shadow.rpartition("=")
+        beside = Shadowed(Path(place), name, shadow_share)
     service = build_service(
-        packages, options, tokens=known, rate=rate, log=Log(requests=not quiet), review=kept
+        packages,
+        options,
+        tokens=known,
+        rate=rate,
+        log=Log(requests=not quiet),
+        review=kept,
+        shadow=beside,
     )
     serve(service, Address(host, port, tls_cert, tls_key))

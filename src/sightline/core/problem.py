@@ -235,13 +235,25 @@ class Criterion(_Strict):
         return f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
 
 
+class ShadowSection(_Strict):
+    """What a challenger must have done as a shadow (`serve --shadow`) before it may be promoted.
+
+    `pictures` it must have answered beside the version in use, and `at_least` that share of them as it did:
+    one that is to be better may well disagree, but hardly on most.
+    """
+
+    pictures: Count = 200
+    at_least: Share = 0.0
+
+
 class RetrainSection(_Strict):
     """When a new model is due, and how it is trained from the champion's weights (`lifecycle.retrain`).
 
     Due: `drift` where a report of `monitor` says so of the champion, `new_labels` so many labelled records
     that it has not seen, `every_days` since it was promoted; any one suffices. A timer's `retrain --if-due`
     only tells so, unless `automatic`. Nothing is promoted without being asked to, unless `promote`.
-    `epochs` and `lr` take the place of the problem's own.
+    `epochs` and `lr` take the place of the problem's own. With `shadow`, a challenger is promoted only after
+    it was tried on live traffic.
     """
 
     drift: bool = False
@@ -249,6 +261,7 @@ class RetrainSection(_Strict):
     every_days: Positive | None = None
     epochs: Count | None = None
     lr: Positive | None = None
+    shadow: ShadowSection | None = None
     automatic: bool = False
     promote: bool = False
 

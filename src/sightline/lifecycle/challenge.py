@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from sightline.core.errors import DatasetError, PromotionRefused
 from sightline.core.files import write_json
-from sightline.core.problem import Problem
+from sightline.core.problem import Problem, ShadowSection
 from sightline.lifecycle.comparing import ROUNDS, Comparison, compare_on
 from sightline.lifecycle.packages import Packages, Promotion, package_mark
+from sightline.lifecycle.shadowing import weighed
 from sightline.lifecycle.verdict import Figure, Verdict, judge
 
 if TYPE_CHECKING:
@@ -169,11 +170,14 @@ def promote(
     split: Path | None = None,
     why: str = "",
     force: bool = False,
+    wanted: ShadowSection | None = None,
+    shadow: Mapping[str, Any] | None = None,
 ) -> Promotion:
     """Put a package in use, if the evidence beside it speaks for it.
 
     The first of all needs `verdict.json` with every criterion met, any later one
-    `comparison/comparison.json` with the version in use, as `Challenge.write` wrote it.
+    `comparison/comparison.json` with the version in use, as `Challenge.write` wrote it, and what it did as
+    a shadow where that is wanted.
 
     Args:
         packages: where it goes.
@@ -182,6 +186,8 @@ def promote(
         split: the split it was held out by.
         why: in words, for the log.
         force: without or against the evidence; `why` must then say why.
+        wanted: what it must have done as a shadow.
+        shadow: what it did, as `shadowing.shadow_of` gave it.
 
     Raises:
         PromotionRefused: no evidence, or evidence against it.
@@ -189,6 +195,9 @@ def promote(
         UsageError: its version is kept already with another content; or forced without a reason.
     """
     evidence, refusals = _evidence(packages.current, package)
+    if packages.current:
+        told, against = weighed(wanted, shadow, package_mark(package), packages.current)
+        evidence, refusals = evidence | ({"shadow": told} if told else {}), refusals + against
     if refusals and not (force and why):
         raise PromotionRefused(
             "; ".join(refusals),

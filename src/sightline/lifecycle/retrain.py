@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from sightline.core.errors import DatasetError, ProblemError, PromotionRefused, 
 from sightline.core.files import fingerprint
 from sightline.core.lock import held
 from sightline.core.manifest import Manifest
-from sightline.core.problem import Problem
+from sightline.core.problem import Problem, ShadowSection
 from sightline.data.dataset import HEADER, Dataset
 from sightline.data.split import Split
 from sightline.data.split_growing import grown_split
@@ -152,7 +152,8 @@ def _ended(told: Retrained, job: _Job, found: Challenge, wanted: Wanted) -> Retr
     if not (wanted.promote or job.problem.retrain.promote):
         return Retrained(rules, champion, dataset, fresh, found)
     try:
-        done = promote_package(job.places, found.package, why=f"retrained on {fresh} new records")
+        why = f"retrained on {fresh} new records"
+        done = promote_package(job.places, found.package, why=why, wanted=job.problem.retrain.shadow)
     except PromotionRefused as error:
         return Retrained(rules, champion, dataset, fresh, found, refused=error.what)
     return Retrained(rules, champion, dataset, fresh, found, done)
@@ -305,7 +306,13 @@ def asked_of(problem: Problem, weights: Path) -> Problem:
 
 
 def promote_package(
-    places: Places, package: Path | None = None, *, why: str = "", force: bool = False
+    places: Places,
+    package: Path | None = None,
+    *,
+    why: str = "",
+    force: bool = False,
+    wanted: ShadowSection | None = None,
+    shadow: Mapping[str, Any] | None = None,
 ) -> Promotion:
     """Promote a package of a workspace, with the run and split it comes from.
 
@@ -314,6 +321,8 @@ def promote_package(
         package: the one that `run` made unless given; the run beside it is kept with it.
         why: for the log.
         force: against the evidence.
+        wanted: what it must have done as a shadow.
+        shadow: what it did, as `shadowing.shadow_of` gave it.
 
     Raises:
         PromotionRefused: as `challenge.promote`.
@@ -322,7 +331,10 @@ def promote_package(
     run = package.parent / "run"
     split = split_of(run)
     kept = run if split is not None and _made_by(package, run) else None
-    return promote(Packages(places.root / FOLDER), package, run=kept, split=split, why=why, force=force)
+    packages = Packages(places.root / FOLDER)
+    return promote(
+        packages, package, run=kept, split=split, why=why, force=force, wanted=wanted, shadow=shadow
+    )
 
 
 def split_of(run: Path) -> Path | None:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.error import URLError
-from urllib.request import urlopen
 
 from sightline.core.errors import SightlineError
 from sightline.core.files import fingerprint
@@ -22,11 +21,11 @@ from sightline.lifecycle.due import Drift, due, fresh_labels
 from sightline.lifecycle.packages import FOLDER, SPLIT, Packages, package_mark
 from sightline.lifecycle.retrain import DRIFT, descendants, promoted_at
 from sightline.lifecycle.run import Places, Tell, stages, workspace
+from sightline.lifecycle.shadowing import asked, sentence, shadow_of
 from sightline.lifecycle.state import State
 
 Standing = Literal["done", "stale", "failing", "none"]
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
-ANSWER_S = 3.0
 # A report on drift that is older than this says little about today, where the problem names no period.
 DRIFT_DAYS = 30.0
 
@@ -198,8 +197,7 @@ def _live(look: _Look) -> Row:
         return Row("live service", "none", "not asked; pass --service ADDRESS")
     base = look.service.rstrip("/")
     try:
-        with urlopen(f"{base}/v2/models/{look.problem.name}", timeout=ANSWER_S) as answer:
-            served = [str(v) for v in json.load(answer).get("versions", [])]
+        served = [str(v) for v in asked(base, f"/v2/models/{look.problem.name}").get("versions", [])]
     except (URLError, OSError, ValueError) as error:
         return Row(
             "live service", "failing", f"does not answer for {look.problem.name} ({error})", None, base
@@ -207,7 +205,11 @@ def _live(look: _Look) -> Row:
     now, current = datetime.now(UTC), look.packages.current
     if current and current not in served:
         return Row("live service", "stale", f"serves {', '.join(served)}, in use is {current}", now, base)
-    return Row("live service", "done", f"serves version {', '.join(served)}", now, base)
+    words = [f"serves version {', '.join(served)}"]
+    shadow = shadow_of(base)
+    if shadow is not None and shadow["model"] == look.problem.name:
+        words.append(sentence(shadow, current))
+    return Row("live service", "done", "; ".join(words), now, base)
 
 
 def _monitored(look: _Look) -> Row:

@@ -146,13 +146,15 @@ def streams() -> dict[str, Any]:
 
 
 def review() -> dict[str, Any]:
-    """What was worth a look, what of it was lost, and quality on labels that came late."""
+    """What was worth a look, quality on labels that came late, and how far a shadow agrees."""
     page = _page("sightline-review", "sightline: review", "model", "sightline_quality")
     up = f"min({series('sightline_review_up')}) == bool 0"
     kept = rate("sightline_review_kept_total", ("reason",), over=OVER)
     lost = rate("sightline_review_lost_total", ("cause",), over=OVER)
     quality = series("sightline_quality", MODELS)
     pictures = series("sightline_quality_pictures", MODELS)
+    beside = rate("sightline_shadow_pictures_total", ("agreed",), over=OVER, where=MODELS)
+    alike = mean("sightline_shadow_agreement", ("version", "task"), over=OVER, where=MODELS)
     page = (
         page.with_panel(_state("Store away", up))
         .with_panel(_lines("Pictures kept a second, by reason", [(kept, "{{reason}}")], "ops", stacked=True))
@@ -161,6 +163,10 @@ def review() -> dict[str, Any]:
             _lines("Quality on late labels", [(quality, "{{model}} {{metric}}: {{bound}}")], "percentunit")
         )
         .with_panel(_lines("Pictures with labels", [(pictures, "{{model}} {{metric}}")], "short"))
+        .with_panel(
+            _lines("Shadow's answers a second, agreed?", [(beside, "{{agreed}}")], "ops", stacked=True)
+        )
+        .with_panel(_lines("Shadow: agreement", [(alike, "{{version}} {{task}}")], "percentunit"))
     )
     return _plain(page)
 

@@ -153,6 +153,12 @@ class Metrics:
             self._of("sightline_quality", model, version, found.metric, bound).set(value)
         self._of("sightline_quality_pictures", model, version, found.metric).set(found.n)
 
+    def shadow(self, model: str, version: str, agreed: bool, found: Mapping[str, float]) -> None:
+        """A shadow of this version answered a picture too; agreement by task, 0..1."""
+        self._of("sightline_shadow_pictures_total", model, version, "yes" if agreed else "no").inc()
+        for task, value in found.items():
+            self._of("sightline_shadow_agreement", model, version, task).observe(value)
+
     def exposition(self) -> tuple[bytes, str]:
         """What Prometheus scrapes, and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_LATEST

@@ -128,6 +128,20 @@ _ROWS = (
         ("model", "version", "metric"),
         "Pictures whose labels came, of those that count",
     ),
+    # A challenger that answers the same pictures and is not heard.
+    Metric(
+        "sightline_shadow_pictures_total",
+        "counter",
+        ("model", "version", "agreed"),
+        "Pictures that a shadow answered too, by whether it agreed with the champion",
+    ),
+    Metric(
+        "sightline_shadow_agreement",
+        "histogram",
+        ("model", "version", "task"),
+        "Agreement of a shadow's answer with the champion's, 0 to 1",
+        SHARES,
+    ),
     # Streams.
     Metric("sightline_stream_frames_total", "counter", ("stream",), "Frames answered"),
     Metric("sightline_stream_dropped_total", "counter", ("stream", "reason"), "Frames left out, by reason"),

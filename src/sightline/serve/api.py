@@ -131,6 +131,18 @@ def _add_plain(api: FastAPI, service: Service) -> None:
         body, media_type = service.exposition()
         return Response(body, headers={"content-type": media_type})
 
+    @api.get(
+        "/shadow",
+        tags=["watch"],
+        responses=schemas.refusals(401, 404, 429),
+        response_model=schemas.ShadowAnswer,
+    )
+    async def shadow() -> Any:
+        """How far a challenger that answers beside the champion agreed with it."""
+        if service.shadow is None:
+            raise Refused(404, "no_shadow", "this service has no shadow; it is started with --shadow")
+        return json_response(service.shadow.to_json())
+
 
 def _add_page(api: FastAPI, service: Service) -> None:
     from sightline.serve import page

@@ -32,6 +32,7 @@ from sightline.serve.service import CONNECTION, Service
 if TYPE_CHECKING:
     from sightline.monitor.metrics import Metrics
     from sightline.monitor.review_queue import ReviewQueue
+    from sightline.monitor.shadow import Shadow
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 HEAD_BYTES = 64 * 1024
@@ -68,6 +69,21 @@ class Review:
 
     place: str
     options: ReviewOptions = field(default_factory=ReviewOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """A challenger that sees the champion's pictures, and answers nobody.
+
+    Attributes:
+        package: its folder.
+        name: of the champion it follows; the package's own where empty.
+        share: of one core that it may take, above 0 and at most 1.
+    """
+
+    package: Path
+    name: str = ""
+    share: float = 0.1
 
 
 def _raw(status: str, code: str, message: str) -> bytes:
@@ -231,6 +247,7 @@ def build_service(
     log: Log | None = None,
     watchers: Sequence[object] = (),
     review: Review | None = None,
+    shadow: Shadowed | None = None,
 ) -> Service:
     """A service with metrics, drift and whatever else watches it, not yet loaded.
 
@@ -242,9 +259,11 @@ def build_service(
         log: where lines go.
         watchers: more observers (`observing.Observer`), any of its methods.
         review: where pictures that are worth a look are kept; None keeps none.
+        shadow: a challenger beside the champion of its name.
 
     Raises:
-        SightlineError: the review store is a folder that cannot be written to, or no address.
+        SightlineError: the review store is a folder that cannot be written to, or no address; or a shadow
+            that is no package.
     """
     from sightline.monitor.live import LiveDrift
     from sightline.monitor.metrics import Metrics
@@ -257,7 +276,8 @@ def build_service(
     metrics, lines = Metrics(), log or Log()
     drift = LiveDrift(metrics, manifest, say=lambda said: lines.line("drift", said=said))
     queue = None if review is None else _review_queue(review, manifest, metrics, lines)
-    observer = Observers([metrics, drift, *([queue] if queue is not None else []), *watchers])
+    beside = None if shadow is None else _shadow(shadow, metrics, lines)
+    observer = Observers([metrics, drift, *(w for w in (queue, beside) if w is not None), *watchers])
     models = Models(places, options, observer)
     return Service(
         models,
@@ -268,6 +288,15 @@ def build_service(
         log=lines,
         exposition=metrics.exposition,
         review=queue,
+        shadow=beside,
+    )
+
+
+def _shadow(shadow: Shadowed, metrics: Metrics, lines: Log) -> Shadow:
+    from sightline.monitor.shadow import Shadow
+
+    return Shadow(
+        shadow.package, metrics, shadow.name, shadow.share, lambda said: lines.line("shadow", said=said)
     )
 
 

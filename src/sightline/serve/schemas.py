@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Plain = dict[str, Any]
+# A list rather than a tuple: not every reader of OpenAPI 3.1 knows `prefixItems`.
+Size = Annotated[list[int], Field(min_length=2, max_length=2)]
 
 
 class Fault(BaseModel):
@@ -20,7 +22,7 @@ class Fault(BaseModel):
 class Input(BaseModel):
     """One input of a model."""
 
-    size_wh: tuple[int, int]
+    size_wh: Size
     pixels: str
     frames: int
 
@@ -54,7 +56,7 @@ class Prediction(BaseModel):
     model: str
     version: str
     results: dict[str, Any] | None = None
-    size_wh: tuple[int, int] | None = None
+    size_wh: Size | None = None
     pictures: list[dict[str, Any]] | None = None
     drawn: str | None = None
     ms: dict[str, float]
@@ -121,6 +123,28 @@ class IndexRow(BaseModel):
     version: str
     state: str
     reason: str
+
+
+class Against(BaseModel):
+    """A shadow beside one version of the champion: pictures, share that agreed and its 95% interval."""
+
+    since: str
+    pictures: int
+    agreed: int
+    share: float
+    interval: list[float]
+    tasks: dict[str, float]
+    moves: list[list[Any]]
+
+
+class ShadowAnswer(BaseModel):
+    """What a shadow found; `package` is the mark of its manifest, `against` has the champion's versions."""
+
+    model: str
+    version: str
+    package: str
+    fault: str
+    against: dict[str, Against]
 
 
 _TEXTS = {

@@ -27,6 +27,7 @@ from sightline.serve.work import PictureWork
 
 if TYPE_CHECKING:
     from sightline.monitor.review_queue import ReviewQueue
+    from sightline.monitor.shadow import Shadow
 
 CALL = "sightline.call"
 CONNECTION = "sightline.connection"
@@ -48,6 +49,7 @@ class Service:
         log: where lines go.
         exposition: gives what `/metrics` answers and its media type.
         review: keeps what is worth a look, and takes flags and labels.
+        shadow: answers what the champion answers, for comparison only.
     """
 
     def __init__(
@@ -61,9 +63,10 @@ class Service:
         log: Log,
         exposition: Callable[[], tuple[bytes, str]] | None = None,
         review: ReviewQueue | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self.models, self.options, self.observer, self.log = models, options, observer, log
-        self.exposition, self.review = exposition, review
+        self.exposition, self.review, self.shadow = exposition, review, shadow
         self._tokens, self._rates = tokens, rates
         self._budget = Budget(options.limits.buffered_bytes)
         self._api: Any = None
@@ -97,8 +100,9 @@ class Service:
         for task in list(self._tasks):
             task.cancel()
         await self.models.close(self.options.drain_s)
-        if self.review is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self.review.close)
+        for watcher in (self.review, self.shadow):
+            if watcher is not None:
+                await asyncio.get_running_loop().run_in_executor(None, watcher.close)
         await send({"type": "lifespan.shutdown.complete"})
 
     def _spawn(self, work: Any) -> None:
