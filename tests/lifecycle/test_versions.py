@@ -69,6 +69,26 @@ def test_versions_are_found_with_their_parents_sizes_and_figures(tmp_path: Path)
     assert headlines(comparable([old, new])) == ["locate.median_px", "locate.visible_f1"]
 
 
+def test_two_stages_are_one_version_that_may_come_from_another_ones(tmp_path: Path) -> None:
+    for name, start in (("v1", None), ("v10", tmp_path / "v1")):
+        made = version(tmp_path, name)
+        for part in ("coarse", "fine"):
+            stage = made / "run" / part
+            stage.mkdir()
+            weights(stage / "best.safetensors", len(name + part))
+            origin = sha256(start / "run" / part / "best.safetensors") if start else "none"
+            key = {"weights": origin, "model": {"name": f"locate-{part}"}}
+            (stage / "run.json").write_text(json.dumps({"key": key, "epochs": 5}))
+        for alone in ("run.json", "best.safetensors"):
+            (made / "run" / alone).unlink()
+        (made / "run" / "stages.json").write_text("{}")
+    old, new = find_versions([tmp_path])
+    assert (old.name, old.parent, old.model) == ("v1", "-", "locate-coarse + locate-fine")
+    assert (new.parent, new.parameters, new.epochs) == ("v1", 24, 10)
+    assert new.report is not None and len(comparable([old, new])) == 2
+    assert [v.name for v in find_versions([tmp_path / "v1" / "run"])] == ["run"]
+
+
 def test_versions_measured_on_different_sets_are_refused_until_one_is_chosen(tmp_path: Path) -> None:
     version(tmp_path, "v1")
     version(tmp_path, "v10", on="bbbb")

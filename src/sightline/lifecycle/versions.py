@@ -1,8 +1,9 @@
 """The registry of versions: runs side by side on one held-out set, with what they cost and come from.
 
 Runs are folders and reports are files; nothing else is kept. A version is a folder of `train` (it holds
-`run.json`) or of `run` (it holds `run/`); its report is that on the package where there is one, else on the
-trained weights, else the newest below it. Its parent is the version whose weights it started from.
+`run.json`) or of `run` (it holds `run/`); the two stages of a coarse-to-fine locator are one version. Its
+report is that on the package where there is one, else on the trained weights, else the newest below it. Its
+parent is the version whose weights it started from.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from sightline.evaluate.report import REPORT, Report
 
 RUN = "run.json"
 WEIGHTS = "best.safetensors"
+# What the folder of two stages holds, and where each was trained (`train.stages`).
+STAGES = "stages.json"
+PARTS = ("coarse", "fine")
 BENCH = "bench.json"
 # Where reports of a version lie, the telling ones first: of the package, of the trained weights, others.
 PLACES = ("report", "trained")
@@ -38,9 +42,9 @@ class Version:
         name: of its folder.
         folder: the run's.
         parent: name of the version, or of the weights, it started from; `-` for none.
-        model: name of its architecture.
+        model: name of its architecture, or of both stages'.
         parameters: trained numbers in its weights; 0 where there are none yet.
-        epochs: of its training.
+        epochs: of its training, of both stages together.
         report: the newest, or None where it was never measured.
         speed: figures of `bench`, by name.
     """
@@ -80,9 +84,13 @@ def find_versions(places: Iterable[str | Path]) -> list[Version]:
         if not found:
             raise UsageError("holds no run", where=place, remedy="make one with: sightline train, or run")
         folders |= dict(found)
-    hashes = {run: sha256(run / WEIGHTS) for run in folders if (run / WEIGHTS).is_file()}
-    names = {digest: folders[run].name for run, digest in hashes.items()}
-    return [_version(run, whole, names, hashes.get(run, "")) for run, whole in folders.items()]
+    names = {
+        sha256(part / WEIGHTS): whole.name
+        for run, whole in folders.items()
+        for part in _parts(run)
+        if (part / WEIGHTS).is_file()
+    }
+    return [_version(run, whole, names) for run, whole in folders.items()]
 
 
 def _subfolders(place: Path) -> list[Path]:
@@ -91,28 +99,44 @@ def _subfolders(place: Path) -> list[Path]:
 
 def _runs_in(place: Path) -> list[tuple[Path, Path]]:
     """A run's folder, and the folder that holds all of the version."""
-    if (place / RUN).is_file():
-        return [(place.absolute(), place.absolute())]
-    if (place / "run" / RUN).is_file():
-        return [((place / "run").absolute(), place.absolute())]
+    for run in (place, place / "run"):
+        if (run / RUN).is_file() or (run / STAGES).is_file():
+            return [(run.absolute(), place.absolute())]
     return []
 
 
-def _version(run: Path, whole: Path, names: dict[str, str], own: str) -> Version:
-    config = _json(run / RUN)
-    try:
-        key, epochs = config["key"], int(config["epochs"])
-        model = str(key["model"]["name"])
-        weights = str(key.get("weights") or key["model"].get("weights", "none"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"is no run's config ({error!r})", where=run / RUN) from error
-    parent = names.get(weights, weights[:12] if len(weights) == 64 else weights)
-    if parent == "none" or weights == own:
-        parent = "-"
+def _parts(run: Path) -> list[Path]:
+    """The run itself, or those of its stages that are there."""
+    if (run / RUN).is_file():
+        return [run]
+    return [run / name for name in PARTS if (run / name / RUN).is_file()]
+
+
+def _version(run: Path, whole: Path, names: dict[str, str]) -> Version:
+    parts = _parts(run)
+    models, parents, epochs = [], [], 0
+    for part in parts:
+        config = _json(part / RUN)
+        try:
+            key = config["key"]
+            epochs += int(config["epochs"])
+            models.append(str(key["model"]["name"]))
+            weights = str(key.get("weights") or key["model"].get("weights", "none"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DatasetError(f"is no run's config ({error!r})", where=part / RUN) from error
+        parent = names.get(weights, weights[:12] if len(weights) == 64 else weights)
+        if weights != "none" and parent not in (whole.name, *parents):
+            parents.append(parent)
     bench = _json(whole / BENCH) if (whole / BENCH).is_file() else {}
-    speed = {name: float(value) for name, value in bench.items() if isinstance(value, int | float)}
     return Version(
-        whole.name, run, parent, model, parameters(run / WEIGHTS), epochs, _newest(run, whole), speed
+        name=whole.name,
+        folder=run,
+        parent=", ".join(parents) or "-",
+        model=" + ".join(models) or "-",
+        parameters=sum(parameters(part / WEIGHTS) for part in parts),
+        epochs=epochs,
+        report=_newest(run, whole),
+        speed={name: float(value) for name, value in bench.items() if isinstance(value, int | float)},
     )
 
 
@@ -125,7 +149,7 @@ def _newest(run: Path, whole: Path) -> Report | None:
 
 
 def _split_of(run: Path) -> str:
-    return str(_json(run / RUN).get("split", {}).get("fingerprint", ""))
+    return next((str(_json(part / RUN).get("split", {}).get("fingerprint", "")) for part in _parts(run)), "")
 
 
 def _json(path: Path) -> dict[str, Any]:
