@@ -114,7 +114,9 @@ def _parts(run: Path) -> list[Path]:
 
 def _version(run: Path, whole: Path, names: dict[str, str]) -> Version:
     parts = _parts(run)
-    models, parents, epochs = [], [], 0
+    models: list[str] = []
+    parents: list[str] = []
+    epochs = 0
     for part in parts:
         config = _json(part / RUN)
         try:
