@@ -301,9 +301,9 @@ class Batcher:
                 self._fail(ticket, error)
                 continue
             ticket.lap("answer")
-            ticket.resolve(value)
             for stage, seconds in ticket.seconds.items():
                 self._observer.stage(self._engine.name, stage, seconds)
+            ticket.resolve(value)  # last: the event loop that it wakes wants the interpreter for itself
 
     def _infer(self, batch: list[Ticket]) -> Mapping[str, Array]:
         placed = batch[0].placed

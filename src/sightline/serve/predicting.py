@@ -41,6 +41,8 @@ def wish_of(head: Head, *, top: int) -> Wish:
 
 def query_of(head: Head) -> dict[str, str]:
     """Names and values of the query; of a name given twice, the last."""
+    if not head.query:
+        return {}
     return dict(parse_qsl(head.query.decode("latin-1"), max_num_fields=None)[:64])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import socket
 import sys
@@ -12,22 +11,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from sightline.core.errors import UsageError
 from sightline.core.manifest import Manifest
 from sightline.monitor.review_items import ReviewOptions
-from sightline.serve.batcher import Ticket
+from sightline.serve.connections import Connection
 from sightline.serve.logs import Log
 from sightline.serve.models import Models
 from sightline.serve.observing import Observers
-from sightline.serve.options import Limits, ServeOptions
+from sightline.serve.options import ServeOptions
 from sightline.serve.refusals import Refused
 from sightline.serve.security import Rates, Tokens
-from sightline.serve.service import CONNECTION, Service
+from sightline.serve.service import Service
 
 if TYPE_CHECKING:
     from sightline.monitor.metrics import Metrics
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from sightline.monitor.shadow import Shadow
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-HEAD_BYTES = 64 * 1024
 # Once told to stop, new requests are taken until none came for so long.
 QUIET_S = 0.5
 BACKLOG = 2048
@@ -84,114 +81,6 @@ class Shadowed:
     package: Path
     name: str = ""
     share: float = 0.1
-
-
-def _raw(status: str, code: str, message: str) -> bytes:
-    """A whole answer for a request that never became one."""
-    body = json.dumps({"error": message, "code": code, "id": ""}).encode()
-    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-    return head.encode() + b"connection: close\r\n\r\n" + body
-
-
-class Connection(HttpToolsProtocol):
-    """One connection: a head and a body must arrive in time, and a client that leaves frees its place.
-
-    `waiting` is the ticket whose answer this connection waits for.
-    """
-
-    limits = Limits()
-
-    def __init__(self, *args: Any, **named: Any) -> None:
-        super().__init__(*args, **named)
-        self.waiting: Ticket | None = None
-        self._clock: asyncio.TimerHandle | None = None
-        self._in_head, self._head_bytes, self._unread = True, 0, 0
-
-    def connection_made(self, transport: Any) -> None:
-        """Start the clock; refuse what is over the number of connections."""
-        super().connection_made(transport)
-        if len(self.connections) > self.limits.connections:
-            transport.write(_raw("503 Service Unavailable", "connections", "too many connections"))
-            transport.close()
-            return
-        self._start_clock(self.limits.header_s)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Give up what nobody waits for any more."""
-        self._stop_clock()
-        if self.waiting is not None:
-            self.waiting.abandon()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Parse; a head that does not end is cut off."""
-        super().data_received(data)
-        if self._in_head and self.parser is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-                self.transport.write(
-                    _raw("431 Request Header Fields Too Large", "header", "the request's head is too large")
-                )
-                self.transport.close()
-
-    def on_message_begin(self) -> None:
-        """A request begins; on a connection that was kept, its clock starts here."""
-        super().on_message_begin()
-        self._in_head, self._head_bytes, self._unread = True, 0, 0
-        if self._clock is None:
-            self._start_clock(self.limits.header_s)
-
-    def on_headers_complete(self) -> None:
-        """The head is there; now the body has its time."""
-        self._in_head = False
-        self._stop_clock()
-        super().on_headers_complete()
-        if "path" in self.scope:
-            self.scope[CONNECTION] = self  # type: ignore[literal-required]
-        self._start_clock(self.limits.body_s)
-
-    def on_body(self, body: bytes) -> None:
-        """Take a part; what comes after an early refusal is dropped, up to a limit."""
-        super().on_body(body)
-        if self.cycle is not None and self.cycle.response_complete:
-            self._unread += len(body)
-            if self._unread > 2 * self.limits.body_bytes:
-                self.transport.close()
-
-    def on_message_complete(self) -> None:
-        """The whole request is there."""
-        self._stop_clock()
-        super().on_message_complete()
-
-    def handle_websocket_upgrade(self) -> None:
-        """WebSockets keep their own time."""
-        self._stop_clock()
-        super().handle_websocket_upgrade()
-
-    def send_400_response(self, msg: str) -> None:
-        """Say that this was no HTTP, in JSON as everything else."""
-        self._stop_clock()
-        self.transport.write(_raw("400 Bad Request", "bad_http", msg))
-        self.transport.close()
-
-    def _start_clock(self, seconds: float) -> None:
-        self._clock = self.loop.call_later(seconds, self._too_slow)
-
-    def _stop_clock(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
-
-    def _too_slow(self) -> None:
-        self._clock = None
-        if self.transport.is_closing():
-            return
-        if not self._in_head and self.cycle is not None and self.cycle.response_started:
-            self.transport.close()
-            return
-        if self._head_bytes or not self._in_head:
-            self.transport.write(_raw("408 Request Timeout", "slow", "the request took too long to arrive"))
-        self.transport.close()
 
 
 class Server(uvicorn.Server):

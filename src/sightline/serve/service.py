@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 CALL = "sightline.call"
 CONNECTION = "sightline.connection"
+# Sends a whole answer in one piece, where the server below can do that; false where it must go as messages.
+ANSWER = "sightline.answer"
 DEADLINE_HEADER = b"x-deadline-ms"
 PREDICT = "/predict/"
 # Asked by balancers and by the page before it knows a token; they tell nothing of the models.
@@ -257,10 +259,15 @@ class Call:
         """Pass an answer on, with the request's id."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", []), (b"x-request-id", self.head.id.encode())]
-            if self.service.draining:
-                message["headers"].append((b"connection", b"close"))
+            message["headers"] = [*message.get("headers", []), *self._marks()]
         await self._send(message)
+
+    def _marks(self) -> list[tuple[bytes, bytes]]:
+        """Headers that every answer has."""
+        found = [(b"x-request-id", self.head.id.encode())]
+        if self.service.draining:
+            found.append((b"connection", b"close"))
+        return found
 
     async def give(
         self, status: int, body: bytes, media_type: str, headers: list[tuple[bytes, bytes]] | None = None
@@ -271,6 +278,10 @@ class Call:
             (b"content-length", b"%d" % len(body)),
             *(headers or []),
         ]
+        whole = self.head.scope.get(ANSWER)
+        if whole is not None and whole(status, [*start, *self._marks()], body):
+            self.status = status
+            return
         await self.send({"type": "http.response.start", "status": status, "headers": start})
         await self._send({"type": "http.response.body", "body": body})
 
