@@ -6,7 +6,7 @@ Drift has to be told in words, the review queue has to hold what is hard, its ta
 an export of Label Studio that is written from the truth, the dataset grows, and a challenger is trained from
 the champion's weights. One that learned from wrong labels must be refused, with the reason; the one that
 learned from right ones must be better on the new held-out pictures, no worse on the old, and take the
-champion's place in the running service without a lost request.
+champion's place in the running service without a lost request, after it was tried beside it as a shadow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ train:
   {epochs: 30, batch: 16, lr: 0.002, ema: 0.98, workers: 0,
    augment: {flip: 0.5, rotate: 8, scale: [0.9, 1.1], translate: 0.05}}
 criteria: [{metric: classify.accuracy, at_least: 0.75}]
-retrain: {drift: true, new_labels: 100, epochs: 25, lr: 0.001}
+retrain: {drift: true, new_labels: 100, epochs: 25, lr: 0.001, shadow: {pictures: 40}}
 """
 
 
@@ -209,15 +210,44 @@ class Loop:
         self.check("it is surely better on the new held-out set", new["better"] == 1, shown(new))
         self.check("it is not surely worse on the old one", old["better"] >= 0, shown(old))
         self.check("it began with the champion's weights", self.began_with_the_champion())
+        package = self.work / "retrain" / "2" / "package"
+        said = self.cli("promote", "problem.yaml", package)
+        untried = said.code == 1 and "was not tried as a shadow" in said
+        self.check("without a trial on live traffic it is refused", untried, tail(said))
         asking = Asking(client, self.later)
-        with asking:
-            said = self.cli("promote", "problem.yaml", self.work / "retrain" / "2" / "package")
+        with self.shadow(package) as address, asking:
+            said = self.cli("promote", "problem.yaml", package, "--shadow", address)
             self.check("it is promoted", said.code == 0 and self.current() == "2", tail(said), needed=True)
             swapped = wait_for(lambda: versions(client) == ["2"], 60)
             wait_for(lambda: "2" in asking.versions, 20)
         seen = list(dict.fromkeys(asking.versions))
         one_change = swapped and seen == ["1", "2"]
         self.check("the service swapped to it while asked", one_change, f"{len(asking.versions)} answers")
+        kept = (self.work / "packages" / "runs" / "2" / "best.safetensors").is_file()
+        self.check("its weights are kept for the next one", kept)
+
+    @contextmanager
+    def shadow(self, package: Path) -> Iterator[str]:
+        """The challenger beside the champion in another service, after it has seen live pictures."""
+        options = ["--shadow", str(package), "--shadow-share", "0.5"]
+        with server([str(self.work / "packages" / "current"), *options], self.folder / "shadow.log") as (
+            _,
+            port,
+        ):
+            beside, address = Client(port, NAME), f"http://127.0.0.1:{port}"
+            answered = {beside.send(shot)[1] for shot in self.later}
+            for shot in self.later * 3:
+                found = json.loads(beside.get("/shadow"))["against"].get("1", {"pictures": 0, "share": 1.0})
+                if found["pictures"] >= 60:
+                    break
+                answered.add(beside.send(shot)[1])
+            alone = answered == {"1"} and not beside.failed
+            self.check("a shadow answers nobody", alone, f"{len(beside.truths)} answers of the champion")
+            told = f"{found['pictures']} pictures, agrees on {found['share']:.0%}"
+            self.check("it disagrees in the changed world", found["share"] < 0.6, told)
+            said = self.cli("status", "problem.yaml", "--service", address)
+            self.check("`status` tells how far it agrees", "shadow 2 agrees on" in said, said.code)
+            yield address
 
     def began_with_the_champion(self) -> bool:
         """Whether the challenger's training names the champion's weights and found them to fit."""

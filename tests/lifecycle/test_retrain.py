@@ -15,9 +15,12 @@ from sightline.core.files import write_json
 from sightline.core.problem import Problem
 from sightline.data.dataset import Dataset
 from sightline.data.split import Split, make_split
+from sightline.export.package import export
 from sightline.lifecycle.packages import Packages
 from sightline.lifecycle.retrain import Wanted, asked_of, promote_package, retrain
 from sightline.lifecycle.run import Places
+from sightline.train.run import Run
+from sightline.train.training import train
 
 ROUNDS = 200
 
@@ -175,3 +178,43 @@ def test_the_commands_tell_promote_and_roll_back(
         json.loads(line) for line in (place.root / "packages" / "promotions.jsonl").read_text().splitlines()
     ]
     assert [row["what"] for row in rows] == ["promote", "promote", "rollback"]
+
+
+REAL = {
+    "model": {"name": "test_resnet", "input": {"size": [32, 32], "fit": "stretch"}},
+    "train": {"epochs": 6, "batch": 12, "lr": 0.003, "workers": 0, "augment": {"flip": 0.5}},
+    "criteria": [{"metric": "classify.accuracy", "at_least": 0.6}],
+    # So short a step moves no weight that counts: what comes out is what it began with.
+    "retrain": {"epochs": 1, "lr": 1e-9},
+}
+
+
+def test_real_training_goes_on_from_the_champion_and_then_from_its_successor(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    path = colours.problem(tmp_path, **REAL)
+    places, media = Places(tmp_path / "work" / "colours"), tmp_path / "labels"
+    records = colours.pictures(media, 60)
+    first = colours.dataset(places.dataset, records, media)
+    split = make_split(first, Problem.load(path).split, name="run")
+    split.write()
+    train(Problem.load(path), first, split, places.run, progress=False)
+    export(Run.open(places.run), first, split.part("val"), places.package, version="1")
+    write_json(places.verdict, {"met": True, "criteria": []})
+    promote_package(places, why="first")
+    parent, weights = first, load_file(packages_of(places).run("1") / "best.safetensors")
+    for number in (2, 3):
+        records = [*records, *colours.pictures(media, 30, seed=number)]
+        parent = colours.dataset(places.root / f"grown{number}", records, media, parent.fingerprint)
+        told = retrain(path, wanted=Wanted(promote=True, rounds=ROUNDS))
+        assert told.fresh == 30 and told.promotion is not None and told.promotion.version == str(number)
+        assert told.challenge is not None
+        rows = {(r.held_out, r.metric): r for r in told.challenge.comparison.rows}
+        assert rows["old", "classify.accuracy"].difference == 0 and rows["new", "classify.accuracy"].low <= 0
+        assert told.challenge.comparison.samples == {"old": 24 + 12 * (number - 2), "new": 12}
+        now = load_file(packages_of(places).run(str(number)) / "best.safetensors")
+        learned = [n for n, value in weights.items() if value.dtype == "float32" and "running" not in n]
+        assert len(learned) > 10 and max(abs(now[n] - weights[n]).max() for n in learned) < 1e-5
+        asked = json.loads((packages_of(places).run(str(number)) / "run.json").read_text())["problem"]
+        assert asked["model"]["weights"] == str(packages_of(places).run(str(number - 1)))
+        weights = now
