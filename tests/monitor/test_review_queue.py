@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,11 @@ import numpy as np
 import pytest
 
 from monitor.finds import Counted, Shot, detections, encoded, picture, scores
+from monitor.worlds import world
+from serve.graphs import make_package
 from sightline.core.errors import StorageError, UsageError
+from sightline.core.manifest import Manifest
+from sightline.core.reference import Reference
 from sightline.monitor.review_items import ReviewOptions
 from sightline.monitor.review_pictures import blurred
 from sightline.monitor.review_queue import ReviewQueue
@@ -55,6 +60,22 @@ def test_a_bare_tensor_is_kept_as_png(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     data = np.frombuffer(store.picture(store.items()[0].id), np.uint8)
     assert np.array_equal(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), picture(1))
+
+
+def test_a_picture_whose_embedding_is_far_from_the_reference_is_kept_as_novel(tmp_path: Path) -> None:
+    reference = Reference(("apple", "pear", "plum"))
+    for seen in world(120, 1):
+        reference.take(seen)
+    manifest = Manifest.read(make_package(tmp_path / "package", "classify"))
+    known = replace(manifest, reference=reference.to_json())
+    rules = ReviewOptions()
+    queue = ReviewQueue(lambda: Store.open(tmp_path / "store", rules), lambda name, version: known, rules)
+    usual, far = world(1, 7)[0].embedding, world(1, 7, shift=6.0)[0].embedding
+    for n, embedding in enumerate((usual, far, usual)):
+        queue.answered(Shot(f"r{n}", picture(n), SURE, embedding=embedding))
+    queue.close()
+    (item,) = Store.open(tmp_path / "store").items()
+    assert item.prediction.request_id == "r1" and set(item.reasons) == {"novel"} and item.value > 0.8
 
 
 def test_a_flag_keeps_a_picture_that_no_rule_would(tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def challenge(
         sets,
         metrics,
         rounds=rounds,
+        least=problem.export.metric_tolerance,  # what an exported file may differ by from its own network
         films=films,
         progress=tell.progress if tell else None,
     )

@@ -32,7 +32,8 @@ class Row:
         low: lower end of the 95% interval of the difference (paired bootstrap over groups).
         high: upper end.
         p: two-sided, of no difference.
-        better: 1 where the challenger is better and the interval excludes 0, -1 where it is worse, else 0.
+        better: 1 where the challenger is better by what counts and the interval excludes 0, -1 where it is
+            worse, else 0.
     """
 
     held_out: str
@@ -102,6 +103,7 @@ def compare_on(
     *,
     rounds: int = ROUNDS,
     seed: int = 0,
+    least: float = 0.0,
     films: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Comparison:
@@ -115,6 +117,7 @@ def compare_on(
         metrics: to compare beside the headline ones.
         rounds: bootstrap resamples of whole groups.
         seed: of the resamples.
+        least: a difference up to this counts for nothing, however sure it is.
         films: whether whole films run through the predictors' streams.
         progress: called with what is done, samples done and in all.
 
@@ -136,7 +139,7 @@ def compare_on(
             scored(predictor, dataset, ids, films=films, progress=_counting(progress, f"{who} on {name}"))
             for who, predictor in (("champion", champion), ("challenger", challenger))
         )
-        found, gone = _rows(name, was, now, metrics, rounds, seed)
+        found, gone = _rows(name, was, now, metrics, rounds, seed, least)
         rows, lost = rows + found, lost + gone
         samples[name] = max(len(ids) for ids in was.ids.values())
         groups[name] = max(len(set(names)) for names in was.groups.values())
@@ -149,17 +152,18 @@ def compare_on(
 
 
 def _rows(
-    name: str, was: Scores, now: Scores, metrics: Sequence[str], rounds: int, seed: int
+    name: str, was: Scores, now: Scores, metrics: Sequence[str], rounds: int, seed: int, least: float
 ) -> tuple[list[Row], list[str]]:
     """The figures of one set, and those that only the champion has."""
     old, new = was.values(), now.values()
     wanted = [m for m in old if m in metrics or (m in MEASURES and MEASURES[m].headline)]
     gaps = compare(now, was, rounds, seed)
-    rows = [
-        Row(name, m, old[m], new[m], gap.value, gap.low, gap.high, gap.p, gap.better)
-        for m in wanted
-        if m in new and (gap := gaps.get(m)) is not None
-    ]
+    rows = []
+    for m in wanted:
+        gap = gaps.get(m)
+        if m in new and gap is not None:
+            better = gap.better if abs(gap.value) > least else 0
+            rows.append(Row(name, m, old[m], new[m], gap.value, gap.low, gap.high, gap.p, better))
     return rows, [f"{name}: {m}" for m in wanted if m not in new]
 
 
