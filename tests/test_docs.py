@@ -2,8 +2,9 @@
 
 A fenced `sh` or `python` block is run when the line before it is `<!-- run: SETUP -->`; blocks of one page
 share a folder. SETUP names what stands there before the first block: `scenes`, `rallies`, `package` (with
-pictures and a film beside it), `watched` (a package with a reference, pictures as they were and darker)
-or `nothing`.
+pictures and a film beside it), `watched` (a package with a reference, pictures as they were and darker),
+`growing` (a problem with its labels, and what annotators exported since) or `nothing`. Pages of `growing`
+train networks, and are run with the slow tests.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,7 @@ PAGES = sorted([*REPO.glob("docs/**/*.md"), REPO / "README.md"])
 BLOCK = re.compile(r"<!-- run: (\w+) -->\n```(sh|python)\n(.*?)```", re.DOTALL)
 
 
+SLOW = ("growing",)
 SHELLS = {"sh": ("bash", "-euo", "pipefail", "-c"), "python": (sys.executable, "-c")}
 
 
@@ -54,11 +57,22 @@ def prepare(setup: str, folder: Path) -> None:
         watched_package(folder / "package")
         write_pictures(folder / "pictures", 40, 2)
         write_pictures(folder / "dark", 40, 2, light=0.7)
+    elif setup in SLOW:
+        from lifecycle.growing import growing
+
+        growing(folder)
     else:
         assert setup == "nothing", f"unknown set-up {setup!r}"
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.stem)
+def pages() -> list[Any]:
+    """Pages with runnable blocks; those that train are slow."""
+    found = [(page, blocks(page)[0][0]) for page in PAGES if blocks(page)]
+    marks = {setup: [pytest.mark.slow] for setup in SLOW}
+    return [pytest.param(page, marks=marks.get(setup, []), id=page.stem) for page, setup in found]
+
+
+@pytest.mark.parametrize("page", pages())
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment["PYTHONPATH"] = str(REPO / "src")
