@@ -99,7 +99,7 @@ class Shadow:
         tally: told of each picture.
         name: of the champion that it follows; the package's own unless given.
         share: of one core, above 0 and at most 1.
-        say: called with one line when it cannot go on.
+        say: called with one line when it begins, or cannot go on.
         open_package: gives its predictor; called once, in its thread.
 
     Raises:
@@ -180,6 +180,7 @@ class Shadow:
             self.fault = str(error)
             self._say(f"{self.name} {self.version} is no shadow: {error}")
             return
+        self._say(f"{self.name}: version {self.version} runs as a shadow")
         while (picture := self._queue.get()) is not None and not self._closed:
             began = time.monotonic()
             try:
