@@ -1,6 +1,6 @@
 """A two-stage package on 1080p60 video in file mode: every bar of `watch`, in one run.
 
-    python benchmarks/watch.py [--package work/locate/package] [--only speed,overlay,start,stages,equal]
+    python benchmarks/watch.py [--package work/locate/package] [--arithmetic bf16] [--only speed,start]
 
 The clip replays real tracks (H.264, 10 Mbit/s, at least 15% of the frames without the shuttle) and is
 rendered once. The package is the one that `benchmarks/locate.py` trained. `speed` and `overlay` time `watch`
@@ -87,10 +87,10 @@ def main() -> int:
     clip = the_clip(args.clip, args.frames)
     verdict = Verdict()
     parts: dict[str, Callable[[], None]] = {
-        "speed": lambda: speed(args.package, clip, verdict),
-        "overlay": lambda: overlay(args.package, clip, args.frames, verdict),
-        "start": lambda: start(args.package, clip, verdict),
-        "stages": lambda: stages(args.package, verdict),
+        "speed": lambda: speed(args.package, clip, args.arithmetic, verdict),
+        "overlay": lambda: overlay(args.package, clip, args.arithmetic, verdict),
+        "start": lambda: start(args.package, clip, args.arithmetic, verdict),
+        "stages": lambda: stages(args.package, args.arithmetic, verdict),
         "equal": lambda: equal(args.package, clip, verdict),
     }
     for name in args.only.split(","):
@@ -110,6 +110,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--package", type=Path, default=REPO / "work" / "locate" / "package")
     parser.add_argument("--clip", type=Path, default=REPO / "work" / "watch" / "clip.mp4")
     parser.add_argument("--frames", type=int, default=FRAMES)
+    parser.add_argument(
+        "--arithmetic",
+        choices=("bf16", "f32"),
+        default="bf16",
+        help="`equal` holds bf16 to f32",
+    )
     parser.add_argument("--only", default=",".join(PARTS), help=f"parts, of {', '.join(PARTS)}")
     args = parser.parse_args()
     if not (args.package / "manifest.json").is_file():
@@ -161,14 +167,14 @@ def rates(times: list[float]) -> tuple[float, float]:
     return len(at) / at[-1], min(inside, default=len(at)) / WINDOW_S if inside else len(at) / at[-1]
 
 
-def speed(package: Path, clip: Path, verdict: Verdict) -> None:
-    locator = two_stages(package, mode="throughput")
+def speed(package: Path, clip: Path, arithmetic: str, verdict: Verdict) -> None:
+    locator = two_stages(package, mode="throughput", arithmetic=arithmetic)
     times, observed, cpu = run(locator, clip, [])
     mean, worst = rates(times)
     tally = observed.streams[0].tally
     manifest = Manifest.read(package)
     name = fastest(next(iter(manifest.stages.values())))
-    print(f"runtime {name}, {manifest.pipeline.get('arithmetic', 'f32')}; mode {locator.mode}")
+    print(f"runtime {name}, {arithmetic}; mode {locator.mode}")
     print(
         f"{tally.frames} frames: the coarse stage ran on {tally.coarse / tally.frames:.1%} of them, "
         f"{tally.windows / tally.frames:.2f} fine windows a frame; "
@@ -192,10 +198,12 @@ def print_score(clip: Path, locator: CoarseToFine) -> None:
     print(f"first {COMPARED} frames: F1 within 8 px {f1:.3f}, median error {median:.2f} px")
 
 
-def overlay(package: Path, clip: Path, frames: int, verdict: Verdict) -> None:
+def overlay(package: Path, clip: Path, arithmetic: str, verdict: Verdict) -> None:
     out = clip.with_name("overlay.mp4")
-    times, _, cpu = run(two_stages(package, mode="throughput"), clip, [Mp4(out, FPS)])
-    mean = (len(times) - 1) / (time.perf_counter() - times[0])
+    locator = two_stages(package, mode="throughput", arithmetic=arithmetic)
+    times, _, cpu = run(locator, clip, [Mp4(out, FPS)])
+    frames = len(times) - 1
+    mean = frames / (time.perf_counter() - times[0])
     print(f"{out.stat().st_size / 1e6:.0f} MB, {cpu / frames * 1e3:.1f} core-ms a frame")
     verdict.hold("frames a second with an overlay written", mean, OVERLAY_BAR)
 
@@ -205,12 +213,12 @@ import sys
 from sightline.runtime.loading import load
 from sightline.video.sources import VideoSource
 source = iter(VideoSource(sys.argv[2]))
-stream = load(sys.argv[1]).open_stream()
+stream = load(sys.argv[1], arithmetic=sys.argv[3]).open_stream()
 print(stream.push({"clip": next(source).picture()})["locate"].points)
 """
 
 
-def start(package: Path, clip: Path, verdict: Verdict) -> None:
+def start(package: Path, clip: Path, arithmetic: str, verdict: Verdict) -> None:
     compileall.compile_dir(REPO / "src", quiet=1)
     kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     env = {**kept, "PYTHONPATH": str(REPO / "src")}
@@ -218,7 +226,7 @@ def start(package: Path, clip: Path, verdict: Verdict) -> None:
     for _ in range(STARTS + 1):
         begin = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-c", FIRST_POINT, str(package), str(clip)],
+            [sys.executable, "-c", FIRST_POINT, str(package), str(clip), arithmetic],
             env=env,
             check=True,
             capture_output=True,
@@ -229,11 +237,11 @@ def start(package: Path, clip: Path, verdict: Verdict) -> None:
     )
 
 
-def stages(package: Path, verdict: Verdict) -> None:
+def stages(package: Path, arithmetic: str, verdict: Verdict) -> None:
     """The packaged graphs against PyTorch models of the same architecture, all on every core, in turn."""
     import torch
 
-    locator = two_stages(package, mode="latency")
+    locator = two_stages(package, mode="latency", arithmetic=arithmetic)
     for name, predictor in (("coarse", locator.stages.coarse), ("fine", locator.stages.fines[0])):
         model = torch_model(package, name)
         if model is None:

@@ -150,12 +150,12 @@ def test_a_package_that_changes_while_it_is_read_is_not_served(
 
     place = tmp_path / "live"
     put(versions[0], place)
-    whole = engine.load_stage
+    whole = engine.load
 
     def slow(*arguments: object, **named: object) -> object:
         put(versions[1], place)  # after the manifest was read, before the network is
         return whole(*arguments, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine, "load_stage", slow)
+    monkeypatch.setattr(engine, "load", slow)
     with pytest.raises(PackageError, match="changed while it was read"):
         engine.Engine(place, QUICK)

@@ -33,13 +33,21 @@ def command(
     frames: Annotated[int, typer.Option(min=1, help="measure at most so many")] = 300,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; else all cores")] = None,
     runtime: Annotated[str | None, typer.Option(help="onnx or openvino; else the package's own")] = None,
-    arithmetic: Annotated[Literal["f32", "bf16"], typer.Option(help="bf16: faster in OpenVINO")] = "f32",
+    arithmetic: Annotated[
+        Literal["f32", "bf16"] | None, typer.Option(help="bf16: faster in OpenVINO; else the package's own")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
 ) -> None:
-    """Measure a package: latency, cold start, memory, size, and the most frames a second it could do."""
+    """Measure a package: latency, cold start, memory, size, and the most frames a second it could do.
+
+    A package of two stages is measured on films, frame by frame through its stream; it has no single network,
+    so the rows of one are left out.
+    """
     from sightline.core.errors import UsageError
     from sightline.lifecycle.bench import Setting, bench, bench_records
+    from sightline.lifecycle.bench_films import bench_films, bench_sources, two_stages
 
+    staged = two_stages(package)
     setting = Setting(frames, threads, runtime, arithmetic)
     if (data is None) == (not source):
         raise UsageError("give files to measure on, or --data, and not both")
@@ -47,9 +55,10 @@ def command(
         from sightline.data.dataset import Dataset
 
         dataset = Dataset.open(data)
-        figures = bench_records(package, dataset, [record.id for record in dataset.records], setting)
+        ids = [record.id for record in dataset.records]
+        figures = (bench_films if staged else bench_records)(package, dataset, ids, setting)
     else:
-        figures = bench(package, source or [], setting)
+        figures = (bench_sources if staged else bench)(package, source or [], setting)
     if as_json:
         print(json.dumps(figures, indent=2))
     else:
@@ -63,6 +72,6 @@ def _print(figures: Mapping[str, float]) -> None:
     table = Table(title=f"{figures['bench.frames']:.0f} frames")
     for name, justify in (("what", "left"), ("value", "right"), ("unit", "left"), ("meaning", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for what, key, unit, meaning in ROWS:
+    for what, key, unit, meaning in (row for row in ROWS if row[1] in figures):
         table.add_row(what, f"{figures[key]:.4g}", unit, meaning)
     Console().print(table)

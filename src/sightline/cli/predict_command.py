@@ -35,7 +35,9 @@ def command(
         float | None, typer.Option(min=0, max=1, help="keep rows from this score on; else the package's own")
     ] = None,
     runtime: Annotated[str | None, typer.Option(help="onnx or openvino; else the package's own")] = None,
-    arithmetic: Annotated[Literal["f32", "bf16"], typer.Option(help="bf16: faster in OpenVINO")] = "f32",
+    arithmetic: Annotated[
+        Literal["f32", "bf16"] | None, typer.Option(help="bf16: faster in OpenVINO; else the package's own")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; else all cores")] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="stop at the first file that cannot be read")
@@ -43,17 +45,18 @@ def command(
 ) -> None:
     """Predict every picture and every frame, in order.
 
+    Frames of a video go through a package of two stages as `watch` would show them; a picture goes alone.
     A file that cannot be read is named with its reason, the others go on, and the exit code is 1 in the end.
     """
     from sightline.core.errors import UsageError
-    from sightline.runtime.loading import load_stage
+    from sightline.runtime.loading import load
     from sightline.video.prediction import open_sinks, predict
     from sightline.video.sinks import JsonLinesTo
     from sightline.video.sources import find_sources
 
     sources = find_sources(inputs)
     alone = len(sources) == 1 and sources[0].length == 1
-    predictor = load_stage(
+    predictor = load(
         package, threads, "latency" if alone else "throughput", runtime=runtime, arithmetic=arithmetic
     )
     if threshold is not None:

@@ -26,7 +26,9 @@ def command(
     batch: Annotated[int | None, typer.Option(min=1, help="pictures a call; else measured")] = None,
     delay_ms: Annotated[float, typer.Option(min=0, help="longest wait for a batch to fill")] = 2.0,
     runtime: Annotated[str | None, typer.Option(help="onnx or openvino; else the package's own")] = None,
-    arithmetic: Annotated[Literal["f32", "bf16"], typer.Option(help="bf16: faster in OpenVINO")] = "f32",
+    arithmetic: Annotated[
+        Literal["f32", "bf16"] | None, typer.Option(help="bf16: faster in OpenVINO; else the package's own")
+    ] = None,
     max_body_mb: Annotated[float, typer.Option(min=0.001, help="largest request")] = 32.0,
     max_megapixels: Annotated[float, typer.Option(min=0.001, help="largest picture")] = 40.0,
     formats: Annotated[str, typer.Option(help="kinds of files that are decoded")] = "jpeg,png,webp,bmp",

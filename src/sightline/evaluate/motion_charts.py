@@ -28,17 +28,17 @@ def _by(table: dict[str, Any] | None, name: str, what: str) -> Chart | None:
         return None
     rows = []
     medians = []
-    for low, high, n, median, share in zip(
-        table["low"], table["high"], table["n"], table["median_px"], table["within_8px"], strict=True
-    ):
+    names = ("low", "high", "n", "median_px", "within_8px", "within_low", "within_high")
+    for low, high, n, median, share, least, most in zip(*(table[name] for name in names), strict=True):
         closed = high is not None and high != float("inf")
         label = f"{low:g}–{high:g}" if closed else f"{low:g}+"
-        spread = 1.96 * (max(share * (1 - share), 1e-9) / n) ** 0.5
-        rows.append((label, share, max(0.0, share - spread), min(1.0, share + spread)))
+        rows.append((label, share, least, most))
         medians.append(f"{label}: {number(median)} px ({n:,})")
     svg = interval_bars(rows, title=f"Answered within 8 px, by {name}", y_title="share within 8 px")
-    note = f"By {what}; a miss is not within 8 px. Whiskers count points as independent, which frames of one"
-    note += f" video are not. Median error of those answered, and points: {'; '.join(medians)}."
+    note = (
+        f"By {what}; a miss is not within 8 px. Whiskers: 95% intervals over videos, none where there is one."
+    )
+    note += f" Median error of those answered, and points: {'; '.join(medians)}."
     return _chart(f"Error by {name}", note, svg)
 
 

@@ -45,7 +45,7 @@ from sightline.runtime.loading import load
 package, elements, threads, runtime, arithmetic = sys.argv[1:]
 held = np.load(elements)
 element = {name: held[name] for name in held.files}
-predictor = load(package, int(threads), runtime=runtime or None, arithmetic=arithmetic)
+predictor = load(package, int(threads), runtime=runtime or None, arithmetic=arithmetic or None)
 predictor.predict([element])
 first = time.time()
 for _ in range(10):
@@ -71,13 +71,13 @@ class Setting:
         frames: at most so many are measured, and no longer than a minute.
         threads: CPU threads; None is every core.
         runtime: another than the manifest's.
-        arithmetic: see `RuntimeOptions`.
+        arithmetic: see `RuntimeOptions`; None is the package's own.
     """
 
     frames: int = 300
     threads: int | None = None
     runtime: str | None = None
-    arithmetic: Arithmetic = "f32"
+    arithmetic: Arithmetic | None = None
 
     @property
     def workers(self) -> int:
@@ -136,7 +136,7 @@ def bench_records(
 
 def _bench(package: Path, elements: Elements, setting: Setting) -> dict[str, float]:
     predictor = load_stage(
-        package, setting.workers, runtime=setting.runtime, arithmetic=setting.arithmetic, batch=1
+        package, setting.workers, runtime=setting.runtime, arithmetic=setting.arithmetic or "f32", batch=1
     )
     total, network = _latency(predictor, elements, setting.frames)
     p50, p95, p99 = (float(v) for v in np.percentile(total, (50, 95, 99)))
@@ -198,7 +198,7 @@ def _again(elements: Elements) -> Iterator[Element]:
 def _alone(package: Path, elements: Elements, setting: Setting) -> dict[str, float]:
     """Core-milliseconds a frame of decoding, placing and the network, each on one thread, and their limit."""
     predictor = load_stage(
-        package, 1, "throughput", runtime=setting.runtime, arithmetic=setting.arithmetic, batch=1
+        package, 1, "throughput", runtime=setting.runtime, arithmetic=setting.arithmetic or "f32", batch=1
     )
     times: dict[str, list[float]] = {"decode": [], "place": [], "network": []}
     threads = cv2.getNumThreads()
@@ -234,7 +234,13 @@ def cold_start(package: Path, element: Element, setting: Setting) -> tuple[float
         held = Path(folder) / "element.npz"
         with held.open("wb") as file:
             np.savez(file, **dict(element))  # type: ignore[arg-type]
-        words = [str(package), str(held), str(setting.workers), setting.runtime or "", setting.arithmetic]
+        words = [
+            str(package),
+            str(held),
+            str(setting.workers),
+            setting.runtime or "",
+            setting.arithmetic or "",
+        ]
         for _ in range(COLD_STARTS):
             start = time.time()
             done = subprocess.run(

@@ -17,9 +17,11 @@ from sightline.core.errors import PackageError
 from sightline.core.manifest import MANIFEST, Manifest
 from sightline.core.predictor import Predictor
 from sightline.core.specs import Signature
-from sightline.runtime.loading import load_stage, read_manifest
-from sightline.runtime.options import cores
+from sightline.runtime.coarse_to_fine import CoarseToFine
+from sightline.runtime.loading import load, read_manifest
+from sightline.runtime.options import Mode, cores
 from sightline.serve.options import ServeOptions
+from sightline.serve.whole_frames import OUTPUTS, WholeFrames
 
 Array = NDArray[Any]
 
@@ -72,13 +74,9 @@ class Engine:
         self.manifest: Manifest = read_manifest(package)
         self.name, self.version = name or self.manifest.name, self.manifest.version
         threads = options.threads or cores()
-        kind: dict[str, Any] = {
-            "runtime": options.runtime,
-            "arithmetic": options.arithmetic,
-        }
         self._threads = threads
-        self._narrow = load_stage(package, threads, "throughput", **kind)
-        self._wide = load_stage(package, threads, "latency", **kind) if threads > 1 else None
+        self._narrow = _loaded(package, threads, "throughput", options)
+        self._wide = _loaded(package, threads, "latency", options) if threads > 1 else None
         if (
             _identity(package) != before
         ):  # else the version of one package could answer with another's network
@@ -86,15 +84,21 @@ class Engine:
         self.signature: Signature = self._narrow.signature
         self.free_batch = self._narrow.batch > 1
         stage = next(iter(self.manifest.stages.values()))
-        self.outputs = stage.outputs
+        self.outputs = stage.outputs if isinstance(self._narrow, Predictor) else OUTPUTS
         self.layout = _measure(self, options)
         if not self.layout.wide:
             self._wide = None
 
     @property
-    def predictor(self) -> Predictor:
+    def predictor(self) -> Predictor | WholeFrames:
         """Places pictures and knows the signature; its `infer` is the one-thread call."""
         return self._narrow
+
+    @property
+    def locator(self) -> CoarseToFine | None:
+        """What opens a stream for each connection, where the package has two stages that work together."""
+        chosen = self._wide or self._narrow
+        return chosen.locator if isinstance(chosen, WholeFrames) else None
 
     def infer(self, placed: dict[str, Array], *, alone: bool = False) -> Mapping[str, Array]:
         """Decoded tensors of placed inputs; `alone` says that no other call runs beside this one."""
@@ -104,9 +108,16 @@ class Engine:
 
     def blank(self, rows: int) -> dict[str, Array]:
         """Placed inputs of mid grey, for warming up."""
+        if isinstance(self._narrow, WholeFrames):
+            return self._narrow.blank(rows)
         return {
             name: np.full(spec.shape(rows), 128, spec.dtype) for name, spec in self.signature.inputs.items()
         }
+
+
+def _loaded(package: Path, threads: int, mode: Mode, options: ServeOptions) -> Predictor | WholeFrames:
+    found = load(package, threads, mode, runtime=options.runtime, arithmetic=options.arithmetic)
+    return WholeFrames(found) if isinstance(found, CoarseToFine) else found
 
 
 def package_fingerprint(package: Path) -> str:

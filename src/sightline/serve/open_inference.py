@@ -50,6 +50,7 @@ class TensorWork:
 
 def metadata(service: Service, served: Served) -> Plain:
     """A model's metadata."""
+    check_tensors(served)
     signature = served.engine.signature
     inputs = [
         {"name": name, "datatype": tensors.datatype(spec.dtype), "shape": [-1, *spec.shape(1)[1:]]}
@@ -69,9 +70,25 @@ def metadata(service: Service, served: Served) -> Plain:
     }
 
 
+def check_tensors(served: Served) -> None:
+    """Refuse a package of two stages: the second reads what the first one chose, so no tensor goes in.
+
+    Raises:
+        Refused: 422.
+    """
+    if served.engine.locator is not None:
+        raise Refused(
+            422,
+            "bad_input",
+            f"{served.name!r} has two stages, which read whole frames and no tensors of a fixed size; "
+            f"send clips to /predict/{served.name}, or a film's frames to /ws/{served.name}",
+        )
+
+
 async def infer(service: Service, call: Call, name: str, version: str | None) -> Response:
     """Run tensors through a model."""
     with call.lease(name, version) as served:
+        check_tensors(served)
         deadline_s = call.deadline_s()
         served.batcher.check_room(deadline_s)
         with call.body() as body:

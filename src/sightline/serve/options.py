@@ -67,7 +67,7 @@ class ServeOptions:
         queue: most requests that wait; None is what can be answered within half the deadline.
         warmup_s: how long measuring may take, all layouts together.
         runtime: another runtime than the manifest's.
-        arithmetic: as `runtime.load` takes it.
+        arithmetic: as `runtime.load` takes it; None is the package's own.
         top: how many classes of `classify` an answer lists.
         limits: what one request may cost.
         origins: web origins besides the service's own that may call it from a browser.
@@ -84,7 +84,7 @@ class ServeOptions:
     queue: int | None = None
     warmup_s: float = 0.6
     runtime: str | None = None
-    arithmetic: Literal["f32", "bf16"] = "f32"
+    arithmetic: Literal["f32", "bf16"] | None = None
     top: int = 5
     limits: Limits = field(default_factory=Limits)
     origins: frozenset[str] = frozenset()

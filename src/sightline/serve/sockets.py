@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from sightline.core.picture import size_wh_of
 from sightline.core.predictor import Inputs, Stream
 from sightline.core.results import Result
 from sightline.core.specs import Signature
+from sightline.runtime.coarse_to_fine import CLIP
+from sightline.serve.batcher import Ticket
 from sightline.serve.bodies import Head, Message, Receive, Send
 from sightline.serve.engine import Engine
 from sightline.serve.observing import Observer
@@ -20,6 +23,7 @@ from sightline.serve.pictures import check_picture, decode
 from sightline.serve.predicting import check_served, wish_of
 from sightline.serve.refusals import Refused
 from sightline.serve.service import to_json
+from sightline.serve.whole_frames import SAME, Film, Next, rows_of
 from sightline.serve.work import Files, PictureWork, Wish
 
 if TYPE_CHECKING:
@@ -68,6 +72,53 @@ class FrameWork(PictureWork):
         except ValueError as error:
             raise Refused(422, "bad_input", "frames of one stream must be of one size") from error
         return dict(gather.element)
+
+
+class FilmWork(PictureWork):
+    """One frame of a film for a package of two stages; its stream holds what came before."""
+
+    def __init__(
+        self, engine: Engine, frame: bytes, film: Film, wish: Wish, limits: Limits, observer: Observer
+    ) -> None:
+        super().__init__(engine, [{CLIP: [frame]}], wish, limits, observer)
+        self._film = film
+
+    def prepare(self, ticket: Ticket) -> dict[str, Array]:
+        """Decoded; the stages place it where they look."""
+        spec = self._engine.signature.inputs[CLIP]
+        pixels = decode(self._elements[0][CLIP][0], spec, self._limits, where="frame")
+        ticket.lap("decode")
+        self._pictures = [{CLIP: pixels[None] if spec.frames > 1 else pixels}]
+        self._frames = [(SAME, size_wh_of(pixels))]
+        return rows_of([Next(self._film, pixels)])
+
+
+class Past:
+    """What a connection's frames leave for the next one; begun anew for another model."""
+
+    def __init__(self) -> None:
+        self._gather: tuple[_Gather, Stream] | None = None
+        self._film: Film | None = None
+
+    def work(
+        self, engine: Engine, frame: bytes, wish: Wish, limits: Limits, observer: Observer
+    ) -> PictureWork:
+        """The next frame as work for the model that is served now."""
+        if engine.locator is not None:
+            if self._film is None or self._film.locator is not engine.locator:
+                self.close()
+                self._film = Film(engine.locator)
+            return FilmWork(engine, frame, self._film, wish, limits, observer)
+        if self._gather is None or self._gather[0].signature != engine.signature:
+            one = _Gather(engine.signature)
+            self._gather = (one, one.open_stream())
+        return FrameWork(engine, frame, self._gather, wish, limits, observer)
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._film is not None:
+            self._film.close()
+        self._film = None
 
 
 class Mailbox:
@@ -158,8 +209,7 @@ async def _read(service: Service, head: Head, receive: Receive, mailbox: Mailbox
 
 async def _answer_all(service: Service, name: str, mailbox: Mailbox, wish: Wish, send: Send) -> int:
     """Answer frames, one after another; how many."""
-    gather: tuple[_Gather, Stream] | None = None
-    count = 0
+    past, count = Past(), 0
     while not service.draining:
         frame = await mailbox.take()
         if frame is None:
@@ -167,12 +217,9 @@ async def _answer_all(service: Service, name: str, mailbox: Mailbox, wish: Wish,
         seq = mailbox.seq
         try:
             with service.models.get(name) as served:
-                if gather is None or gather[0].signature != served.engine.signature:
-                    one = _Gather(served.engine.signature)
-                    gather = (one, one.open_stream())
                 limits, deadline_s = service.options.limits, service.options.deadline_ms / 1000
                 check_picture(frame, limits, where="frame")
-                work = FrameWork(served.engine, frame, gather, wish, limits, service.observer)
+                work = past.work(served.engine, frame, wish, limits, service.observer)
                 body, _ = await served.batcher.submit(work, deadline_s).future
             told = b'{"seq": %d, "dropped": %d, ' % (seq, mailbox.dropped) + body[1:]
             service.observer.request(name, 200)
@@ -183,4 +230,5 @@ async def _answer_all(service: Service, name: str, mailbox: Mailbox, wish: Wish,
             service.observer.request(name, refused.status)
         await send({"type": "websocket.send", "text": told.decode()})
         count += 1
+    past.close()
     return count

@@ -1,17 +1,23 @@
-"""`predict`: a package over files, into sinks."""
+"""`predict`: a package over files, into sinks.
+
+What has a past (a locator of two stages, a model that reads its own track) is answered through a stream for
+each source, as `watch` does it for recordings; everything else by several workers at once.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sightline.core.errors import MediaError, UsageError
-from sightline.core.predictor import Predictor
+from sightline.core.predictor import AnyPredictor, Predictor
 from sightline.runtime.options import cores
 from sightline.video.label_studio import LabelStudio
+from sightline.video.overlap import Overlapped, WatchOptions, without_past
 from sightline.video.pipeline import Prediction, predict_all
 from sightline.video.sinks import (
     Coco,
@@ -25,6 +31,7 @@ from sightline.video.sinks import (
     relative_name,
 )
 from sightline.video.sources import PictureSource, Source
+from sightline.video.tally import Tally
 
 FORMATS = (".jsonl", ".json", ".csv")
 
@@ -43,7 +50,7 @@ class Summary:
 
 
 def predict(
-    predictor: Predictor,
+    predictor: AnyPredictor,
     sources: Sequence[Source],
     sinks: Iterable[Sink] = (),
     *,
@@ -57,8 +64,8 @@ def predict(
         predictor: of a package; load it with `mode="throughput"` for many frames.
         sources: see `sources.find_sources`.
         sinks: see `open_sinks`; they are opened and finished here.
-        workers: frames in work at once; one more than there are cores unless given: while the others infer,
-            it decodes and places.
+        workers: frames in work at once, for predictors without a past; one more than there are cores unless
+            given: while the others infer, it decodes and places.
         strict: stop at the first frame that cannot be read, leaving nothing written.
         on_frame: called after each frame, for progress.
 
@@ -72,7 +79,7 @@ def predict(
     with ExitStack() as stack:
         for sink in opened:
             stack.enter_context(sink)
-        predictions = predict_all(predictor, sources, workers=workers or cores() + 1, keep_pixels=keep)
+        predictions = _answers(predictor, sources, workers, keep)
         for prediction in predictions:
             if prediction.fault is None:
                 summary.frames += 1
@@ -86,6 +93,16 @@ def predict(
             if on_frame is not None:
                 on_frame(prediction)
     return summary
+
+
+def _answers(
+    predictor: AnyPredictor, sources: Sequence[Source], workers: int | None, keep: bool
+) -> Generator[Prediction, None, None]:
+    """Predictions in order; a picture begins anew, since it has no past."""
+    if isinstance(predictor, Predictor) and without_past(predictor):
+        return predict_all(predictor, sources, workers=workers or cores() + 1, keep_pixels=keep)
+    stop = threading.Event()
+    return Overlapped(predictor, sources, "file", WatchOptions(), Tally(), stop, keep).run()
 
 
 def open_sinks(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -14,12 +13,10 @@ from numpy.typing import NDArray
 
 from sightline.core.media import VIDEO_SUFFIXES
 from sightline.core.records import Annotation, Record
+from sightline.evaluate.metrics.tracks import BLUR_PX, SPEED_PX, Columns
 
 F64 = NDArray[np.float64]
-SPEED_PX = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, np.inf)
-BLUR_PX = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, np.inf)
 BLUR = "blur_px"
-NEAR_PX = 8.0
 TRAJECTORY_MOST = 600
 # Pictures of a group that carry no frame number are in the order of the number their names end in.
 _LAST_NUMBER = re.compile(r"(\d{1,9})$")
@@ -68,22 +65,32 @@ def motion_details(places: Sequence[Place]) -> dict[str, Any]:
     """`speed` and `blur`: tables of error by bin; `trajectory`: the longest sequence. Each where known."""
     if not places:
         return {}
-    truth = np.array([p.truth for p in places])
-    answer = np.array([p.answer for p in places])
-    error = np.linalg.norm(answer - truth, axis=1)
-    seen = np.isfinite(truth[:, 0])
+    columns = _columns(places)
     out: dict[str, Any] = {}
-    speed = _speeds(places, truth)
-    for name, values, edges in (("speed", speed, SPEED_PX), ("blur", _blurs(places), BLUR_PX)):
-        table = _table(values, error, seen, edges)
+    for name, values, edges in (("speed", columns.speed, SPEED_PX), ("blur", columns.blur, BLUR_PX)):
+        table = _table(columns, values, edges)
         if table["n"]:
             out[name] = table
     trajectory = _trajectory(places)
     return out | ({"trajectory": trajectory} if trajectory else {})
 
 
-def _blurs(places: Sequence[Place]) -> F64:
-    return np.array([p.blur_px for p in places], np.float64)
+def _columns(places: Sequence[Place]) -> Columns:
+    """Places as the rows that `tracks` bins; what needs frames in order is left out."""
+    truth, answer = np.array([p.truth for p in places]), np.array([p.answer for p in places])
+    nothing = np.full(len(places), np.nan)
+    return Columns(
+        group=np.array([p.sequence[0] for p in places]),
+        seen=np.isfinite(truth[:, 0]),
+        answered=np.isfinite(answer[:, 0]),
+        error=np.linalg.norm(answer - truth, axis=1),
+        trembling=nothing,
+        bend=nothing,
+        jump=np.zeros(len(places), bool),
+        score=nothing,
+        speed=_speeds(places, truth),
+        blur=np.array([p.blur_px for p in places], np.float64),
+    )
 
 
 def _speeds(places: Sequence[Place], truth: F64) -> F64:
@@ -97,20 +104,17 @@ def _speeds(places: Sequence[Place], truth: F64) -> F64:
     return out
 
 
-def _table(values: F64, error: F64, seen: NDArray[np.bool_], edges: Sequence[float]) -> dict[str, list[Any]]:
-    """By bin: its ends, points in sight, median error of those answered, share within 8 px of all."""
-    table: dict[str, list[Any]] = {"low": [], "high": [], "n": [], "median_px": [], "within_8px": []}
-    for low, high in pairwise(edges):
-        here = seen & (values >= low) & (values < high)
-        if not here.any():
-            continue
-        errors = error[here]
-        answered = errors[np.isfinite(errors)]
-        table["low"].append(low)
-        table["high"].append(high)
-        table["n"].append(int(here.sum()))
-        table["median_px"].append(float(np.median(answered)) if answered.size else float("nan"))
-        table["within_8px"].append(float((np.nan_to_num(errors, nan=np.inf) <= NEAR_PX).mean()))
+def _table(columns: Columns, by: F64, edges: Sequence[float]) -> dict[str, list[Any]]:
+    """By bin: its ends, points in sight, median error of those answered, share within 8 px of all and the
+    share's 95% interval over sequences; of one sequence alone the interval is the share.
+    """
+    names = ("low", "high", "n", "median_px", "within_8px", "within_low", "within_high")
+    table: dict[str, list[Any]] = {name: [] for name in names}
+    for row in columns.binned(by, edges):
+        median, within = row.get("median_px"), row["within_8px"]
+        told = (row["from"], row["to"], row["frames"], median.value if median else float("nan"))
+        for name, value in zip(names, (*told, within.value, within.low, within.high), strict=True):
+            table[name].append(value)
     return table
 
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 HIT_PX = 8.0
 NEAR_PX = 50.0
-SPEED_PX = (0.0, 5.0, 10.0, 20.0, 40.0, np.inf)
-BLUR_PX = (0.0, 2.0, 5.0, 10.0, 20.0, np.inf)
+# Ends of the bins of speed and blur, wherever errors are told by them.
+SPEED_PX = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, np.inf)
+BLUR_PX = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, np.inf)
 
 
 @dataclass(slots=True)
