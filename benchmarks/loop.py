@@ -32,6 +32,8 @@ NAME = "signs"
 # Pictures of each class: to learn from, sent as they were, sent after the change, and sent at the very end.
 OLD, SAME, CHANGED, LATER = 104, 14, 48, 36
 EVERY_S = 0.5  # the service looks at a picture for drift no oftener
+# Nothing here is about speed: a machine that has other work may take its time.
+PATIENT = ("--watch-s", "0.5", "--deadline-ms", "20000")
 PROBLEM = """
 name: signs
 why: a kiosk reads signs; pupils trust it where four in five are right
@@ -113,7 +115,7 @@ class Loop:
         self.champion()
         log = self.folder / "service.log"
         served = [str(self.work / "packages" / "current"), "--review", str(self.folder / "hard")]
-        with server([*served, "--watch-s", "0.5"], log) as (_, port):
+        with server([*served, *PATIENT], log) as (_, port):
             client = Client(port, NAME)
             before = self.world_changes(client, log)
             self.labels(client)
@@ -229,7 +231,7 @@ class Loop:
     @contextmanager
     def shadow(self, package: Path) -> Iterator[str]:
         """The challenger beside the champion in another service, after it has seen live pictures."""
-        options = ["--shadow", str(package), "--shadow-share", "0.5"]
+        options = ["--shadow", str(package), "--shadow-share", "0.5", *PATIENT]
         with server([str(self.work / "packages" / "current"), *options], self.folder / "shadow.log") as (
             _,
             port,

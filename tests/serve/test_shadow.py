@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from serve.asking import QUICK, ask, closed, encoded, logged, post, reason
 from serve.graphs import make_package
-from sightline.core.errors import PackageError
+from sightline.core.errors import PackageError, UsageError
 from sightline.monitor.shadow import Shadow
 from sightline.serve.logs import Log
 from sightline.serve.running import Shadowed, build_service
@@ -75,3 +76,18 @@ def test_a_service_without_a_shadow_says_so_and_no_package_is_none(
     reason(ask(service, "GET", "/shadow"), 404, "no_shadow")
     with pytest.raises(PackageError):
         started(packages, tmp_path)
+
+
+def test_a_shadow_of_nothing_that_is_served_stops_the_start_and_a_name_mends_it(
+    packages: dict[str, Path],
+) -> None:
+    service = started(packages, packages["detect"])
+    asyncio.run(service._load())
+    assert isinstance(service.fault, UsageError) and "follows 'detect', served: classify" in str(
+        service.fault
+    )
+    closed(service)
+    service = started(packages, packages["detect"], name="classify")
+    asyncio.run(service._load())
+    assert service.fault is None
+    closed(service)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from sightline.core.errors import UsageError
 from sightline.serve.batcher import Work
 from sightline.serve.bodies import Body, Budget, Head, Message, Receive, Scope, Send
 from sightline.serve.logs import Log
@@ -118,6 +119,7 @@ class Service:
         try:
             if not self.models.ready:
                 await loop.run_in_executor(None, self.models.load)
+            self._check_shadow()
             self.api()
         except Exception as error:  # told by whoever runs the service
             self.fault = error
@@ -129,6 +131,15 @@ class Service:
         self.log.line("ready", seconds=round(time.perf_counter() - began, 3))
         if self.options.watch_s > 0:
             await self._watch()
+
+    def _check_shadow(self) -> None:
+        """Raise UsageError where the shadow follows what is not served: it would see nothing."""
+        if self.shadow is not None and self.shadow.name not in self.models.names:
+            raise UsageError(
+                f"the shadow follows {self.shadow.name!r}, served: {', '.join(self.models.names)}",
+                where=self.shadow.package,
+                remedy="name whom it follows: --shadow NAME=PACKAGE",
+            )
 
     async def _watch(self) -> None:
         """Look for new versions until the service ends."""
