@@ -177,7 +177,7 @@ def verdict(ours: Played, theirs: Played) -> int:
     """Whether the default mode is better than the published one; 0 where it is."""
     a, b = ours.tracks.columns(), theirs.tracks.columns()
     gap, low, high = difference(a, b)
-    higher, equal = gap > 0, low <= 0 <= high
+    higher, equal = gap > 0, low <= 0 <= high and a.values()["f1"][0] > 0
     better = (higher and ours.core_ms <= theirs.core_ms) or (equal and ours.core_ms < theirs.core_ms)
     films, word = len(set(ours.tracks.group)), "better" if better else "not better"
     print(
