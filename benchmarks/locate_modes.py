@@ -8,21 +8,26 @@ Frames are answered as those of a recording: `smart` may withdraw what it has sa
 default mode to the published one, `smart`: a higher F1 of hits (in sight and within 8 px) at no more
 core-milliseconds a frame, or an F1 that cannot be told from it (95% interval of the paired difference over
 films) at fewer. All of this is simulation.
+
+What a film gave is kept in `--out`; an interrupted call goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from locate import blur_of, labelled
+from sightline.core.files import write_text
 from sightline.core.picture import Picture, Yuv420
 from sightline.core.results import Points
 from sightline.data.dataset import Dataset
@@ -42,7 +47,6 @@ class Played:
     """A mode over some films.
 
     Attributes:
-        locator: in that mode.
         tracks: truth and answers.
         frames: answered.
         coarse: of those, with the coarse stage.
@@ -51,7 +55,6 @@ class Played:
         core_s: processor seconds of it, all threads.
     """
 
-    locator: CoarseToFine
     tracks: Tracks = field(default_factory=Tracks)
     frames: int = 0
     coarse: int = 0
@@ -64,20 +67,33 @@ class Played:
         """Core-milliseconds a frame."""
         return 1e3 * self.core_s / self.frames
 
+    def add(self, other: Played) -> None:
+        """The films of another too."""
+        for one in fields(Tracks):
+            own, more = getattr(self.tracks, one.name), getattr(other.tracks, one.name)
+            setattr(self.tracks, one.name, own + more)
+        for name in ("frames", "coarse", "windows", "wall_s", "core_s"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 def main() -> int:
     args = arguments()
     found = load(args.package, args.threads, "throughput", runtime=args.runtime, arithmetic=args.arithmetic)
     if not isinstance(found, CoarseToFine):
         sys.exit(f"error: {args.package}: is no package of two stages")
-    modes = {name: Played(found.with_mode(name)) for name in MODES}
     print(f"{args.package.name}: {args.arithmetic}, {args.threads} threads")
+    modes = {name: Played() for name in MODES}
     for name in args.sets.split(","):
-        films = args.films / name
-        dataset = labelled(films)
-        blur = blur_of(films, dataset)
+        dataset = labelled(args.films / name)
+        blur = blur_of(args.films / name, dataset)
         for media in media_of(dataset)[: args.most]:
-            play(modes, dataset, media, blur)
+            place = args.out / f"{key(args)}-{name}-{Path(media).stem}.json"
+            film = read(place) or play(found, dataset, media, blur)
+            write_text(place, json.dumps({mode: asdict(played) for mode, played in film.items()}))
+            for mode, played in film.items():
+                modes[mode].add(played)
+            told = ", ".join(f"{mode} {played.core_ms:.1f}" for mode, played in film.items())
+            print(f"{name} {media}: core-ms a frame: {told}", flush=True)
     table(modes)
     return verdict(modes[DEFAULT_MODE], modes[PUBLISHED])
 
@@ -90,6 +106,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--sets", default="test,replay", help="folders of films in it")
     parser.add_argument("--most", type=int, help="films of each set")
+    parser.add_argument("--out", type=Path, default=REPO / "work" / "locate_modes")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runtime", help="onnx, openvino; else what suits")
     parser.add_argument("--arithmetic", choices=("bf16", "f32"), default="bf16")
@@ -104,37 +121,52 @@ def arguments() -> argparse.Namespace:
     return args
 
 
+def key(args: argparse.Namespace) -> str:
+    """Tells packages and ways of running them apart."""
+    told = (args.package / "manifest.json").read_text(), args.threads, args.runtime, args.arithmetic
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:12]
+
+
+def read(place: Path) -> dict[str, Played] | None:
+    """What a film gave in an earlier call."""
+    if not place.exists():
+        return None
+    kept = json.loads(place.read_text())
+    return {mode: Played(**{**row, "tracks": Tracks(**row["tracks"])}) for mode, row in kept.items()}
+
+
 def media_of(dataset: Dataset) -> list[str]:
     """The dataset's films, in order."""
     return list(dict.fromkeys(record.media for record in dataset.records))
 
 
-def play(modes: dict[str, Played], dataset: Dataset, media: str, blur: dict[str, float]) -> None:
+def play(found: CoarseToFine, dataset: Dataset, media: str, blur: dict[str, float]) -> dict[str, Played]:
     """One film through every mode in turn."""
     records = {r.frame: r for r in dataset.records if r.media == media}
-    pictures = list(kept(dataset.media_path(media)))
-    for played in modes.values():
-        answers = answered(played, pictures)
-        for index, points in enumerate(answers):
+    pictures = list(copied(dataset.media_path(media)))
+    film: dict[str, Played] = {}
+    for name in MODES:
+        locator, played = found.with_mode(name), Played()
+        for index, points in enumerate(answered(locator, played, pictures)):
             if index in records:
                 record = records[index]
-                played.tracks.add(record, points, played.locator.stages.least, blur[record.id])
-    told = ", ".join(f"{name} {played.core_ms:.1f}" for name, played in modes.items())
-    print(f"{media}: {len(pictures)} frames; core-ms a frame so far: {told}", flush=True)
+                played.tracks.add(record, points, locator.stages.least, blur[record.id])
+        film[name] = played
+    return film
 
 
-def kept(film: Path) -> Iterator[Picture]:
+def copied(film: Path) -> Iterator[Picture]:
     """Frames that outlive the decoder."""
     for picture in pictures_of(film):
         yield picture.copied() if isinstance(picture, Yuv420) else picture
 
 
-def answered(played: Played, pictures: list[Picture]) -> list[Points]:
-    """What a mode says of a film's frames in the end; times and counts are added up."""
-    with played.locator.open_stream() as warm:
+def answered(locator: CoarseToFine, played: Played, pictures: list[Picture]) -> list[Points]:
+    """What a mode says of a film's frames in the end, and what it took."""
+    with locator.open_stream() as warm:
         for picture in pictures[:WARM_UP]:
             warm.locate(picture).result()
-    with played.locator.open_stream() as stream:
+    with locator.open_stream() as stream:
         wall, core = time.perf_counter(), time.process_time()
         waiting = []
         for picture in pictures:
@@ -142,12 +174,10 @@ def answered(played: Played, pictures: list[Picture]) -> list[Points]:
             if len(waiting) >= stream.ahead:
                 waiting[-stream.ahead].result()
         outcomes = [future.result() for future in waiting]
-        played.wall_s += time.perf_counter() - wall
-        played.core_s += time.process_time() - core
-        played.frames += stream.tally.frames
-        played.coarse += stream.tally.coarse
-        played.windows += stream.tally.windows
-    found = [played.locator.result(outcome) for outcome in outcomes]
+        played.wall_s, played.core_s = time.perf_counter() - wall, time.process_time() - core
+        tally = stream.tally
+        played.frames, played.coarse, played.windows = tally.frames, tally.coarse, tally.windows
+    found = [locator.result(outcome) for outcome in outcomes]
     for index, outcome in enumerate(outcomes):
         for taken in range(index + 1 - outcome.withdrawn, index + 1):
             found[taken] = replace(found[taken], visible=np.zeros(1, np.float32))
