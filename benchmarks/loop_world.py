@@ -26,6 +26,8 @@ SHARED = Path(os.environ.get("SIGHTLINE_SHARED_DATA", REPO.parent / "shared" / "
 SIGNS = SHARED / "sign_language_digits" / "Dataset"
 CLASSES = ("zero", "one", "two", "three", "four")
 SIDE = 100
+# A machine with other work may take its time; nothing here is about speed.
+LONG_S = 300
 # Stamps of the annotator's export; their value means nothing.
 AT = "2026-11-20T23:23:13.999994Z"
 
@@ -131,7 +133,7 @@ class Client:
         kind = {"Content-Type": "image/jpeg"}
         try:
             asked = Request(f"{self._base}/predict/{self._model}", shot.data, kind)
-            with urlopen(asked, timeout=30) as answer:
+            with urlopen(asked, timeout=LONG_S) as answer:
                 told = json.load(answer)
         except OSError as error:
             print(f"  a request failed: {error}")
@@ -150,12 +152,12 @@ class Client:
         return right / len(sent)
 
     def get(self, path: str) -> str:
-        with urlopen(self._base + path, timeout=30) as answer:
+        with urlopen(self._base + path, timeout=LONG_S) as answer:
             return str(answer.read().decode())
 
     def post(self, path: str, value: Any) -> Any:
         kind = {"Content-Type": "application/json"}
-        with urlopen(Request(self._base + path, json.dumps(value).encode(), kind), timeout=30) as answer:
+        with urlopen(Request(self._base + path, json.dumps(value).encode(), kind), timeout=LONG_S) as answer:
             return json.load(answer)
 
 
