@@ -45,7 +45,7 @@ FRAMES, FPS, WINDOW_S = 3000, 60, 5.0
 SPEED_BAR, WORST_BAR, STRETCH, OVERLAY_BAR, START_BAR_S = 86, 60, 120, 60, 1.0
 EAGER_BAR = {"coarse": 6.0, "fine": 3.5}
 COMPILED_BAR, SAME_PX, BF16_MEAN_PX, BF16_P95_PX = 1.3, 0.1, 0.1, 0.25
-STARTS, ROUNDS, COMPARED, REST_S = 5, 30, 600, 0.05
+STARTS, ROUNDS, TIMED, COMPARED = 5, 30, 3, 600
 PARTS = ("speed", "overlay", "start", "stages", "equal")
 
 
@@ -283,18 +283,18 @@ def torch_model(package: Path, stage: str) -> Any:
 
 
 def in_turn(ways: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
-    """Milliseconds of each way, round by round; each begins once the threads of the one before it sleep,
-    which spin for a while and would take the cores from it.
+    """Milliseconds of each way, in rounds of a few calls; the first calls of a round are not counted, for the
+    threads of the way before it spin for a while and take the cores from them.
     """
     took: dict[str, list[float]] = {name: [] for name in ways}
-    for index in range(ROUNDS + 5):
+    for _ in range(ROUNDS // TIMED + 1):
         for name, way in ways.items():
-            time.sleep(REST_S)
-            begin = time.perf_counter()
-            way()
-            if index >= 5:
-                took[name].append((time.perf_counter() - begin) * 1e3)
-    return took
+            for call in range(2 * TIMED):
+                begin = time.perf_counter()
+                way()
+                if call >= TIMED:
+                    took[name].append((time.perf_counter() - begin) * 1e3)
+    return {name: ms[TIMED:] for name, ms in took.items()}
 
 
 def equal(package: Path, clip: Path, verdict: Verdict) -> None:
