@@ -1,10 +1,10 @@
 """The commands in the documentation are run, as they stand, in an empty folder.
 
 A fenced `sh` or `python` block is run when the line before it is `<!-- run: SETUP -->`; blocks of one page
-share a folder. SETUP names what stands there before the first block: `scenes`, `rallies`, `package` (with
-pictures and a film beside it), `watched` (a package with a reference, pictures as they were and darker),
-`growing` (a problem with its labels, and what annotators exported since) or `nothing`. Pages of `growing`
-train networks, and are run with the slow tests.
+share a folder. From the first `<!-- run slow: SETUP -->` on they are run by the slow tests only. SETUP names
+what stands there before the first block: `scenes`, `rallies`, `package` (with pictures and a film beside
+it), `watched` (a package with a reference, pictures as they were and darker), `growing` (a problem with its
+labels, and what annotators exported since) or `nothing`.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import re
 import shlex
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 PAGES = sorted([*REPO.glob("docs/**/*.md"), REPO / "README.md"])
-BLOCK = re.compile(r"<!-- run: (\w+) -->\n```(sh|python)\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"<!-- run( slow)?: (\w+) -->\n```(sh|python)\n(.*?)```", re.DOTALL)
 
-
-SLOW = ("growing",)
 SHELLS = {"sh": ("bash", "-euo", "pipefail", "-c"), "python": (sys.executable, "-c")}
 
 
-def blocks(page: Path) -> list[tuple[str, str, str]]:
-    """Set-up, language and text of the runnable blocks of a page."""
-    return BLOCK.findall(page.read_text(encoding="utf-8"))
+def blocks(page: Path, *, slow: bool = False) -> list[tuple[str, str, str]]:
+    """Set-up, language and text of the runnable blocks of a page; all of them, or those before a slow one."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    quick = found if slow else takewhile(lambda block: not block[0], found)
+    return [(setup, language, text) for _, setup, language, text in quick]
 
 
 def prepare(setup: str, folder: Path) -> None:
@@ -65,18 +65,23 @@ def prepare(setup: str, folder: Path) -> None:
         assert setup == "nothing", f"unknown set-up {setup!r}"
 
 
-def pages() -> list[Any]:
-    """Pages with runnable blocks; those that train are slow."""
-    found = [(page, blocks(page)[0][0]) for page in PAGES if blocks(page)]
-    marks = {setup: [pytest.mark.slow] for setup in SLOW}
-    return [pytest.param(page, marks=marks.get(setup, []), id=page.stem) for page, setup in found]
-
-
-@pytest.mark.parametrize("page", pages())
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.stem)
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    run_blocks(page, blocks(page), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if len(blocks(p, slow=True)) > len(blocks(p))], ids=lambda p: p.stem
+)
+def test_the_slow_commands_of_a_page_run(page: Path, tmp_path: Path) -> None:
+    run_blocks(page, blocks(page, slow=True), tmp_path)
+
+
+def run_blocks(page: Path, found: list[tuple[str, str, str]], tmp_path: Path) -> None:
+    """Set up as the first block says, then run them all in one folder."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment["PYTHONPATH"] = str(REPO / "src")
-    found = blocks(page)
     prepare(found[0][0], tmp_path)
     for _, language, text in found:
         done = subprocess.run(

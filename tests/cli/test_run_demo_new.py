@@ -13,9 +13,11 @@ import yaml
 import sightline
 from sightline.cli.main import main
 from sightline.core.errors import SightlineError
+from sightline.core.manifest import Manifest
 from sightline.core.media import read_picture, write_picture
 from sightline.core.problem import Problem
 from sightline.data.dataset import Dataset
+from sightline.lifecycle.demo import UNSEEN_FRAMES
 from sightline.lifecycle.new import STARTS, new
 from sightline.lifecycle.run import STAGES, _rooted
 from sightline.simulate.labelled import write_coco_scenes
@@ -201,6 +203,7 @@ def test_changed_pictures_beside_a_label_file_are_imported_again(
     assert stages(capsys.readouterr().out)["import"] is False
 
 
+@pytest.mark.slow
 def test_the_demo_ends_with_a_verdict_and_leaves_its_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -208,8 +211,19 @@ def test_the_demo_ends_with_a_verdict_and_leaves_its_files(
     assert run("demo", "--out", out, "--rallies", 6, "--frames", 8, "--epochs", 1) in (0, 1)
     for name in ("problem.yaml", "work/package/manifest.json", "work/report/report.html", "unseen.csv"):
         assert (out / name).is_file()
+    assert list(Manifest.read(out / "work" / "package").stages) == ["coarse", "fine"]
+    assert len((out / "unseen.csv").read_text().splitlines()) == UNSEEN_FRAMES + 1
     assert (out / "unseen_annotated.mp4").stat().st_size > 1000
     assert "Success criteria" in capsys.readouterr().out
+
+
+def test_the_demo_can_stop_where_a_user_begins(tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    assert run("demo", "--out", out, "--rallies", 6, "--frames", 4, "--labels-only") == 0
+    problem = Problem.load(out / "problem.yaml")
+    assert problem.stages is not None and (out / problem.data.source).is_file()
+    assert len(list((out / "labels" / "films").glob("*.mp4"))) == 6 and (out / "unseen.mp4").is_file()
+    assert not (out / "work").exists()
 
 
 @pytest.mark.parametrize("task", STARTS)
