@@ -23,6 +23,7 @@ REPO = Path(__file__).resolve().parent.parent
 PAGES = sorted([*REPO.glob("docs/**/*.md"), REPO / "README.md"])
 BLOCK = re.compile(r"<!-- run( slow)?: (\w+) -->\n```(sh|python)\n(.*?)```", re.DOTALL)
 
+
 SHELLS = {"sh": ("bash", "-euo", "pipefail", "-c"), "python": (sys.executable, "-c")}
 
 
@@ -57,7 +58,7 @@ def prepare(setup: str, folder: Path) -> None:
         watched_package(folder / "package")
         write_pictures(folder / "pictures", 40, 2)
         write_pictures(folder / "dark", 40, 2, light=0.7)
-    elif setup in SLOW:
+    elif setup == "growing":
         from lifecycle.growing import growing
 
         growing(folder)
