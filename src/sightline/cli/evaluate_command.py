@@ -79,7 +79,9 @@ def command(
     console.print(table_of(report, every=every))
     if other is not None and report.scores is not None and against is not None:
         found = compare(report.scores, other, bootstrap or 1000, seed)
-        console.print(difference_table(found, model.name, against.name, every=every))
+        alike = model.name == against.name
+        one, two = (str(model), str(against)) if alike else (model.name, against.name)
+        console.print(difference_table(found, one, two, every=every))
     for line in remarks(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if out is not None:

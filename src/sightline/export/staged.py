@@ -153,7 +153,7 @@ def searched(
     """
     columns = tracks.columns()
     hits = columns.seen & (np.nan_to_num(columns.error, nan=np.inf) <= HIT_PX)
-    least = steady_f1(columns.score, hits, int(columns.seen.sum()), IN_SIGHT)
+    least = steady_f1(columns.score, hits, columns.seen, list(columns.group), IN_SIGHT)
     before = predictor.with_thresholds({"locate": IN_SIGHT})
     if least == IN_SIGHT:
         return before, tracks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from sightline.core.geometry import box_iou
 from sightline.core.records import Record
 from sightline.core.results import Detections, Instances, Points, Result
 from sightline.data.points import looked_for
+from sightline.evaluate.bootstrap import draws
 
 Array = NDArray[Any]
 Answer = tuple[Record, Mapping[str, Result]]
@@ -19,7 +20,7 @@ Answer = tuple[Record, Mapping[str, Result]]
 THRESHOLDED = ("detect", "instances", "locate")
 MATCH_IOU = 0.5
 FALLBACK = 0.25
-SLACK = 0.002
+SLACK, ROUNDS = 0.002, 300
 
 
 def best_thresholds(
@@ -71,24 +72,32 @@ def best_f1(scores: Array, hits: Array, truths: int) -> float:
     return float((scores[at] + below) / 2)
 
 
-def steady_f1(scores: Array, hits: Array, truths: int, usual: float) -> float:
-    """A threshold of hundredths whose F1 is the best but for `SLACK`: of all such, the nearest to `usual`.
+def steady_f1(scores: Array, hits: Array, seen: Array, groups: Sequence[str], usual: float) -> float:
+    """The threshold of hundredths nearest to `usual` whose F1 is within a standard error of the best.
 
-    For scores trained to be probabilities, on few films: where many thresholds are as good, the very best
-    one is an accident of those films.
+    For scores trained to be probabilities, on few films: where many thresholds are nearly as good, the very
+    best one is an accident of those films. The error is that of the best F1 over resampled films, and the
+    rule that of Breiman and others (Classification and Regression Trees, 1984).
 
     Args:
-        scores: (N,) scores of all answers.
-        hits: (N,) whether each is right.
-        truths: how many things there were to find.
+        scores: (N,) of an answer for each frame.
+        hits: (N,) whether it is right.
+        seen: (N,) whether there was something to find.
+        groups: (N,) the film of each frame.
         usual: the threshold that needs no reason.
     """
-    if not truths or not hits.any():
+    if not hits.any():
         return usual
     grid = np.arange(1, 100) / 100
     named = scores[None] >= grid[:, None]
-    f1 = 2 * (named & hits).sum(1) / (named.sum(1) + truths)
-    good = grid[f1 >= f1.max() - SLACK]
+    f1 = 2 * (named & hits).sum(1) / (named.sum(1) + seen.sum())
+    best = named[int(f1.argmax())]
+    drawn = [
+        2 * (weights.T @ (best & hits)) / np.maximum(weights.T @ best + weights.T @ seen, 1e-9)
+        for weights in draws(list(groups), ROUNDS, 0)
+    ]
+    slack = max(SLACK, float(np.std(np.concatenate(drawn))))
+    good = grid[f1 >= f1.max() - slack]
     return float(good[np.argmin(np.abs(good - usual))])
 
 

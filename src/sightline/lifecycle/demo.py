@@ -13,8 +13,8 @@ from sightline.lifecycle.verdict import Verdict
 SIZE_WH = (640, 360)
 UNSEEN_SEED = 900_001
 UNSEEN_FRAMES = 180
-RALLIES, FRAMES = 25, 40
-EPOCHS = 8
+RALLIES, FRAMES = 48, 24
+EPOCHS = 9
 
 PROBLEM = """\
 name: shuttle-demo
@@ -28,10 +28,10 @@ data: {source: labels/label_studio_export.json, format: label-studio, points: bo
 split: {by: group, train: 0.76, val: 0.12, test: 0.12, seed: 0}
 
 stages:
-  coarse:  # where about it is, in the whole frame made half as large
+  coarse:  # where about it is, in the whole frame made small
     model:
       name: locate-coarse
-      input: {size: [320, 192], fit: letterbox, frames: 3}
+      input: {size: [256, 160], fit: letterbox, frames: 3}
       options: {loss: heatmap, sharpen: 6, motion: true}
     train:
       epochs: EPOCHS
@@ -40,7 +40,7 @@ stages:
       precision: bf16
       ema: 0.98
       workers: 1
-      validate_every: 4
+      validate_every: 3
       cache: memory
       monitor: locate.within_8px
   fine:  # where exactly, in a window of the frame as it is
@@ -56,9 +56,9 @@ stages:
       precision: bf16
       ema: 0.98
       workers: 1
-      validate_every: 4
+      validate_every: 3
       cache: memory
-      monitor: locate.within_4px
+      monitor: val.loss
       augment: {translate: 0.2}
 pipeline: {mode: track}
 
