@@ -61,10 +61,11 @@ stages:
       monitor: val.loss
       augment: {translate: 0.2}
 pipeline: {mode: track}
+export: {thresholds: {locate: 0.7}}  # a point somewhere else is worse than none
 
 criteria:
   - {metric: locate.mean_px, at_most: 4}
-  - {metric: locate.visible_f1, at_least: 0.85}
+  - {metric: locate.visible_f1, at_least: 0.8}
   - {metric: bench.p95_ms, at_most: 50}
 """
 
