@@ -1,11 +1,14 @@
 """The service's throughput and latency, against the limit of the machine and against LitServe.
 
-The limit is what the same work gives without HTTP: the best of two layouts (a session of one thread for each
-core, one session with a thread for each core), each thread decoding, placing and running the network. The
-load shares the machine's cores with the server. LitServe 0.2 serves the same ONNX file with the same
-decoding and placing, one worker a core with one thread each (its best layout here), from the interpreter that
-SIGHTLINE_LITSERVE_PYTHON names; without it that half is not measured and the bar not met. Rounds are
-interleaved; medians count.
+The limit is what the same file gives without HTTP in the fastest runtime at hand (ONNX Runtime, OpenVINO
+where it is installed) and the best of two layouts (a session of one thread for each core, one session with a
+thread for each core), each thread decoding, placing and running the network. The load shares the machine's
+cores with the server. LitServe 0.2 serves the same ONNX file in ONNX Runtime, in f32, with the same decoding
+and placing, one worker a core with one thread each (its best layout here), from the interpreter that
+SIGHTLINE_LITSERVE_PYTHON names; without it that half is not measured and the bar not met. The service runs
+the file in ONNX Runtime and f32 too, as `sightline serve PACKAGE` does, unless `--runtime` or `--arithmetic`
+says otherwise; the last line names what it was, since only like with like says what the service itself costs.
+Rounds are interleaved; medians count.
 """
 
 from __future__ import annotations
@@ -27,8 +30,9 @@ import numpy as np
 from serve_load import Load, environment, is_ready, jpegs, loaded, make_packages, request_bytes, server, tell
 from sightline.core.media import decode_picture
 from sightline.core.predictor import Predictor
+from sightline.runtime.choosing import installed
 from sightline.runtime.loading import load
-from sightline.runtime.options import cores
+from sightline.runtime.options import Mode, cores
 
 LIMIT_BAR, RIVAL_BAR, ADDED_BAR_MS, START_BAR_S = 0.85, 1.3, 3.0, 2.0
 CLIENTS = 32
@@ -102,6 +106,20 @@ def bare(predictor: Predictor, files: list[bytes], threads: int, seconds: float)
     return sum(counts) / (time.perf_counter() - began)
 
 
+def bare_predictors(package: Path, options: argparse.Namespace) -> dict[str, tuple[Predictor, int]]:
+    """Every layout of every runtime at hand, and how many threads call it."""
+    runtimes = ["onnx", *(["openvino"] if installed("openvino") else [])]
+    runtimes = [options.runtime] if options.arithmetic != "f32" else runtimes
+    layouts: tuple[tuple[Mode, int], ...] = (("throughput", cores()), ("latency", 1))
+    found = {}
+    for runtime in runtimes:
+        for mode, threads in layouts:
+            predictor = load(package, cores(), mode, runtime=runtime, arithmetic=options.arithmetic)
+            assert isinstance(predictor, Predictor)
+            found[f"{runtime}_{mode}"] = (predictor, threads)
+    return found
+
+
 def bare_ms(predictor: Predictor, files: list[bytes], rounds: int) -> float:
     """Median milliseconds of one picture alone."""
     times = []
@@ -157,26 +175,32 @@ def right(*loads: Load) -> None:
 def measure_model(name: str, package: Path, folder: Path, options: argparse.Namespace) -> dict[str, float]:
     """Medians of every figure for one model."""
     files = jpegs()
-    narrow = load(package, cores(), "throughput")
-    wide = load(package, cores(), "latency")
+    alone_in = bare_predictors(package, options)
     ours = [request_bytes(f"/predict/{name}", file) for file in files]
     theirs = [as_form(file) for file in files]
     rows: list[dict[str, float]] = []
     with ExitStack() as stack:
-        _, port = stack.enter_context(server([str(package)], folder / "ours.log"))
+        how = ["--runtime", options.runtime, "--arithmetic", options.arithmetic]
+        _, port = stack.enter_context(server([str(package), *how], folder / "ours.log"))
         loaded(port, ours, CLIENTS, 1)
         other = stack.enter_context(rival(options.litserve, package, folder)) if options.litserve else 0
         if other:
             loaded(other, theirs, CLIENTS, 2)
         for _ in range(options.rounds):
-            limit = max(bare(narrow, files, cores(), options.seconds), bare(wide, files, 1, options.seconds))
+            rates = {
+                f"bare_{layout}": bare(predictor, files, threads, options.seconds)
+                for layout, (predictor, threads) in alone_in.items()
+            }
+            limit = max(rates.values())
             many = loaded(port, ours, CLIENTS, options.seconds)
-            bare_one = min(bare_ms(narrow, files, 60), bare_ms(wide, files, 60))
+            ms = [bare_ms(p, files, 60) for layout, (p, _) in alone_in.items() if options.runtime in layout]
+            bare_one = min(ms)
             alone = loaded(port, ours, 1, 1.5)
             right(many, alone)
             row = {
-                "limit": limit, "ours": many.rate, "share": many.rate / limit, "p50": many.percentile(50),
-                "p99": many.percentile(99), "bare_ms": bare_one, "alone_ms": alone.percentile(50),
+                **rates, "limit": limit, "ours": many.rate, "share": many.rate / limit,
+                "p50": many.percentile(50), "p99": many.percentile(99), "bare_ms": bare_one,
+                "alone_ms": alone.percentile(50),
                 "added_ms": alone.percentile(50) - bare_one,
             }  # fmt: skip
             if other:
@@ -206,8 +230,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--models", nargs="*", default=["b0", "yolo"])
     parser.add_argument("--packages", type=Path, help="folder to keep the packages in")
+    parser.add_argument("--runtime", choices=["onnx", "openvino"], default="onnx", help="of the service")
+    parser.add_argument("--arithmetic", choices=["f32", "bf16"], default="f32", help="of service and limit")
     parser.add_argument("--litserve", default=os.environ.get(VARIABLE), help="a Python that has it")
     options = parser.parse_args()
+    if options.arithmetic != "f32" and options.runtime != "openvino":
+        parser.error("only OpenVINO rounds to bf16: give --runtime openvino too")
     cv2.setNumThreads(1)
     if not options.litserve:
         print(f"the comparison with LitServe is not measured: {VARIABLE} names no interpreter that has it")
@@ -223,7 +251,8 @@ def main() -> int:
     ratio = min((row["ratio"] for row in found.values() if "ratio" in row), default=0.0)
     faster = all(row["p99"] < row.get("rival_p99", 0) for row in found.values())
     print(
-        f"serve: {share:.1%} of the limit (bar {LIMIT_BAR:.0%}); {ratio:.2f}x LitServe (bar {RIVAL_BAR}x), "
+        f"serve ({options.runtime}, {options.arithmetic}; LitServe in onnx, f32): {share:.1%} of the limit "
+        f"(bar {LIMIT_BAR:.0%}); {ratio:.2f}x LitServe (bar {RIVAL_BAR}x), "
         f"p99 {'below' if faster else 'not below'} its; {added:.2f} ms added (bar {ADDED_BAR_MS:g}); "
         f"ready in {start:.2f} s (bar {START_BAR_S:g}), torch {'loaded' if torch else 'not loaded'}"
     )

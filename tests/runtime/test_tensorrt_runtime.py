@@ -14,7 +14,7 @@ import pytest
 from sightline.core.errors import MissingExtra, UsageError
 from sightline.core.manifest import Stage
 from sightline.runtime import onnx_runtime, tensorrt_engine, tensorrt_runtime
-from sightline.runtime.loading import _read, resolve
+from sightline.runtime.loading import read_package, resolve
 from sightline.runtime.options import RuntimeOptions
 
 
@@ -134,7 +134,8 @@ class FakeTensorRt:
 
 @pytest.fixture
 def made(packages: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> tuple[FakeTensorRt, bytes, Stage]:
-    _, data, stage = _read(packages["classify"], None)
+    found = read_package(packages["classify"])
+    data, stage = found.data[0], found.stages[0]
     fake = FakeTensorRt(stage)
     monkeypatch.setitem(sys.modules, "tensorrt", fake)
     monkeypatch.setattr(tensorrt_runtime, "Cuda", HostMemory)
@@ -220,7 +221,8 @@ def test_an_engine_is_never_built_in_f32_where_another_precision_was_asked_for(
 def test_without_tensorrt_the_extra_is_named(
     packages: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, data, stage = _read(packages["classify"], None)
+    found = read_package(packages["classify"])
+    data, stage = found.data[0], found.stages[0]
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     with pytest.raises(MissingExtra, match="TensorRT"):
         tensorrt_runtime.open_stage(data, stage, RuntimeOptions())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sightline.serve.batcher import Batcher, Ticket
-from sightline.serve.engine import Layout, _best_batch
+from sightline.serve.engine import Layout, _best_batch, _rates
 from sightline.serve.observing import NullObserver, Observers
 from sightline.serve.refusals import Refused
 
@@ -238,3 +238,18 @@ def test_an_observer_that_fails_harms_nobody_and_is_counted() -> None:
     watchers.batch("m", 3)
     watchers.request("m", 200)
     assert watchers.failures == {"Broken": 1} and Counting.sizes == [3]
+
+
+def test_a_slow_start_does_not_make_batches_look_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = {1: iter((10.0, 52.0, 50.0)), 4: iter((12.0, 12.0, 11.0))}  # calls a second, turn by turn
+    monkeypatch.setattr("sightline.serve.engine._rate", lambda run, at_once, seconds: next(measured[run()]))
+    tries = {"narrow x1": (lambda: 1, 2, 1), "narrow x4": (lambda: 4, 2, 4)}
+    rates = _rates(tries, 60.0)
+    assert rates == {"narrow x1": 52.0, "narrow x4": 48.0}
+    assert _best_batch(rates) == 1
+
+
+def test_a_batch_that_takes_too_long_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sightline.serve.engine._rate", lambda run, at_once, seconds: run())
+    tried = {"narrow x1": (lambda: 10.0, 1, 1), "narrow x16": (lambda: 1 / 0, 1, 16)}
+    assert _rates(tried, 0.6) == {"narrow x1": 10.0}

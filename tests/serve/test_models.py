@@ -3,12 +3,17 @@ from __future__ import annotations
 import asyncio
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from serve.asking import QUICK, ask, asked, closed, encoded, make_service, post, reason
 from serve.graphs import make_package
 from sightline.core.errors import PackageError, UsageError
+from sightline.runtime import loading
+from sightline.runtime.options import Runtime
+from sightline.serve.engine import Engine
 from sightline.serve.models import natural
 
 
@@ -146,16 +151,83 @@ def test_versions_are_sorted_by_their_numbers() -> None:
 def test_a_package_that_changes_while_it_is_read_is_not_served(
     versions: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sightline.serve import engine
-
     place = tmp_path / "live"
     put(versions[0], place)
-    whole = engine.load
+    whole = loading._bytes
 
-    def slow(*arguments: object, **named: object) -> object:
+    def late(file: Path) -> tuple[bytes, str]:
         put(versions[1], place)  # after the manifest was read, before the network is
-        return whole(*arguments, **named)  # type: ignore[arg-type]
+        return whole(file)
 
-    monkeypatch.setattr(engine, "load", slow)
-    with pytest.raises(PackageError, match="changed while it was read"):
-        engine.Engine(place, QUICK)
+    monkeypatch.setattr(loading, "_bytes", late)
+    with pytest.raises(PackageError, match="does not match its hash"):
+        Engine(place, QUICK)
+
+
+def test_no_change_while_a_package_is_loaded_mixes_two(
+    versions: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "live"
+    put(versions[0], place)
+    found = make_service([str(place)])
+    known = {"8": post(found, "/predict/detect", encoded()).json["results"]}
+    opened: list[str] = []
+    whole = loading.resolve
+
+    def late(name: str) -> Runtime:
+        # Both sessions of the new engine are opened after the package was replaced again, or put back.
+        put(versions[2 if not opened else 1], place)
+        opened.append(name)
+        return whole(name)
+
+    put(versions[1], place)
+    monkeypatch.setattr(loading, "resolve", late)
+    assert asyncio.run(found.refresh()) == ["detect"]
+    assert len(opened) == 2
+    monkeypatch.setattr(loading, "resolve", whole)
+    engine = found.models.get("detect").engine
+    placed = engine.blank(1)
+    narrow, wide = engine._narrow.infer(placed), (engine._wide or engine._narrow).infer(placed)
+    assert np.allclose(narrow["detect.scores"], wide["detect.scores"], atol=1e-5)
+    known["9"] = post(found, "/predict/detect", encoded()).json["results"]
+    assert found.models.versions("detect") == ["9"]
+    alone = make_service([str(versions[1])])
+    assert post(alone, "/predict/detect", encoded()).json["results"] == known["9"] != known["8"]
+    assert engine.fingerprint == loading.fingerprint(versions[1])
+    closed(alone)
+    closed(found)
+
+
+def test_a_version_can_come_back_as_often_as_it_is_rolled_back_to(
+    versions: list[Path], tmp_path: Path
+) -> None:
+    place = tmp_path / "live"
+    put(versions[0], place)
+    found = make_service([str(place)])
+    for turn in range(1, 9):
+        put(versions[turn % 2], place)
+        assert asyncio.run(found.refresh()) == ["detect"]
+        assert found.models.versions("detect") == [str(8 + turn % 2)]
+    closed(found)
+
+
+def test_a_swap_between_two_looks_loses_no_request(versions: list[Path], tmp_path: Path) -> None:
+    place = tmp_path / "live"
+    put(versions[0], place)
+    found = make_service([str(place)])
+    models = found.models
+
+    class Late(dict[str, str]):
+        """The default version, swapped right after it was read."""
+
+        def get(self, name: str, default: Any = None) -> Any:
+            told = super().get(name, default)
+            models._default = dict(self)
+            put(versions[1], place)
+            for step in models.changes():
+                step()
+            return told
+
+    models._default = Late(models._default)
+    assert models.get("detect").engine.version == "9"
+    closed(found)

@@ -131,7 +131,7 @@ def test_models_are_listed_with_what_they_read(service: Service) -> None:
     rows = {row["name"]: row for row in ask(service, "GET", "/models").json["models"]}
     assert rows["detect"]["classes"] == ["apple", "pear", "plum"]
     assert rows["detect"]["inputs"] == {"image": {"size_wh": [64, 48], "pixels": "rgb8", "frames": 1}}
-    assert rows["detect"]["layout"]["sessions"] == 2
+    assert rows["detect"]["layout"]["sessions"] == 3
 
 
 def test_metrics_count_requests_and_stages(service: Service) -> None:

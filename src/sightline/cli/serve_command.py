@@ -22,7 +22,9 @@ def command(
     deadline_ms: Annotated[float, typer.Option(min=1, help="longest a request may take")] = 2000.0,
     queue: Annotated[int | None, typer.Option(min=1, help="most that wait; else by the deadline")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="cores for each model; else all")] = None,
-    sessions: Annotated[int | None, typer.Option(min=1, help="calls at once; else measured")] = None,
+    sessions: Annotated[
+        int | None, typer.Option(min=1, help="calls at once; else a core each, and one")
+    ] = None,
     batch: Annotated[int | None, typer.Option(min=1, help="pictures a call; else measured")] = None,
     delay_ms: Annotated[float, typer.Option(min=0, help="longest wait for a batch to fill")] = 2.0,
     runtime: Annotated[str | None, typer.Option(help="onnx or openvino; else the package's own")] = None,

@@ -98,21 +98,35 @@ class Manifest:
         Raises:
             PackageError: no manifest, malformed, a file absent, outside the folder, or changed.
         """
+        manifest, _ = cls.read_with_text(folder)
+        for stage in manifest.stages.values():
+            if verify and sha256(stage_file(folder, stage)) != stage.sha256:
+                raise PackageError(
+                    f"{stage.file} does not match its hash",
+                    where=folder / MANIFEST,
+                    remedy="export the package again",
+                )
+        return manifest
+
+    @classmethod
+    def read_with_text(cls, folder: Path) -> tuple[Manifest, bytes]:
+        """A package's manifest and the bytes it was read from; its files are there, their hashes not held.
+
+        Raises:
+            PackageError: no manifest, malformed, or a file absent or outside the folder.
+        """
         path = folder / MANIFEST
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            text = path.read_bytes()
+            value = json.loads(text.decode("utf-8"))
         except FileNotFoundError:
             raise PackageError("is no package: it holds no manifest.json", where=folder) from None
         except (OSError, ValueError) as error:
             raise PackageError(f"manifest cannot be read ({error})", where=path) from error
         manifest = cls.from_json(value, where=path)
         for stage in manifest.stages.values():
-            file = stage_file(folder, stage)
-            if verify and sha256(file) != stage.sha256:
-                raise PackageError(
-                    f"{stage.file} does not match its hash", where=path, remedy="export the package again"
-                )
-        return manifest
+            stage_file(folder, stage)
+        return manifest, text
 
 
 def stage_file(folder: Path, stage: Stage) -> Path:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import replace
+import os
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from sightline.core.errors import PackageError, UsageError
-from sightline.core.manifest import Manifest, Stage, stage_file
+from sightline.core.manifest import MANIFEST, Manifest, Stage, stage_file
 from sightline.core.onnx_file import split_metadata
 from sightline.core.predictor import Predictor
 from sightline.runtime.choosing import fastest
@@ -44,14 +45,15 @@ def load(
 ) -> Predictor | CoarseToFine:
     """A predictor from a package folder or a single `.onnx` with its manifest inside.
 
-    Every byte that is run was held to its hash first. A package of several stages is loaded whole, in the
-    fastest runtime at hand (`choosing.fastest`), unless one of its stages is named.
+    Every byte that is run was held to its hash first. A package of several stages is loaded whole, unless one
+    of its stages is named.
 
     Args:
         package: the folder, or the file.
         threads: CPU threads; None is every core this process may use.
         mode: `latency` (one call at a time, all threads) or `throughput` (one thread a caller).
-        runtime: name of a runtime, where another is wanted.
+        runtime: name of a runtime; unless given, the fastest at hand (`choosing.fastest`) for throughput and
+            for several stages, and for one picture the package's own, which starts soonest.
         arithmetic: `bf16` lets the runtime round inside the network; `f32` never does. Unless given, the
             package's own, which its quality was measured with; `f32` where it names none.
         stage: which stage alone, where a package has several.
@@ -63,22 +65,8 @@ def load(
         UsageError: an unknown runtime, or stages that nothing says how to join, and none named.
         MissingExtra: the runtime is not installed.
     """
-    path = Path(package)
-    manifest = Manifest.read(path, verify=False) if path.is_dir() and stage is None else None
-    how = manifest.pipeline if manifest is not None else {}
-    options = RuntimeOptions(threads, mode, arithmetic or how.get("arithmetic", "f32"), cache)
-    if manifest is None or how.get("kind") != KIND:
-        return _opened(path, stage, options, runtime, batch)
-    names = [how.get(COARSE, COARSE), *_listed(how.get(FINE, FINE))]
-    for name in names:
-        if name not in manifest.stages:
-            raise PackageError(f"its pipeline names the stage {name!r}, which it lacks", where=path)
-    chosen = [runtime or fastest(manifest.stages[name]) for name in names]
-    coarse, *fines = (
-        _opened(path, name, options, picked, batch) for name, picked in zip(names, chosen, strict=True)
-    )
-    workers = options.workers if mode == "throughput" else 1
-    return CoarseToFine(coarse, fines, how, workers=workers)
+    found = read_package(package, stage)
+    return found.open(threads, mode, runtime=runtime, arithmetic=arithmetic, batch=batch, cache=cache)
 
 
 def load_stage(
@@ -97,15 +85,79 @@ def load_stage(
     Raises:
         UsageError: the package has several stages and none is named.
     """
-    return _opened(Path(package), stage, RuntimeOptions(threads, mode, arithmetic, cache), runtime, batch)
+    found = read_package(package, stage)
+    if len(found.stages) > 1:
+        _choose(found.manifest, stage, found.path)  # refuses, naming them
+    predictor = found.open(threads, mode, runtime=runtime, arithmetic=arithmetic, batch=batch, cache=cache)
+    assert isinstance(predictor, Predictor)
+    return predictor
 
 
-def _opened(
-    path: Path, stage: str | None, options: RuntimeOptions, runtime: str | None, batch: int
-) -> Predictor:
-    _, data, chosen = _read(path, stage)
-    infer = resolve(runtime or chosen.runtime)(data, chosen, options)
-    return Predictor(chosen.signature, infer, batch=batch if chosen.batch else 1)
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package as it was read once: what happens to its files afterwards changes nothing.
+
+    Attributes:
+        path: where it was read.
+        manifest: of the package.
+        stages: those that are run; of two-stage locators the coarse one first.
+        data: each one's file, held to its hash.
+        fingerprint: as `fingerprint` gives it, of the very bytes that were read.
+    """
+
+    path: Path
+    manifest: Manifest
+    stages: tuple[Stage, ...]
+    data: tuple[bytes, ...]
+    fingerprint: str
+
+    def open(
+        self,
+        threads: int | None = None,
+        mode: Mode = "latency",
+        *,
+        runtime: str | None = None,
+        arithmetic: Arithmetic | None = None,
+        batch: int = 8,
+        cache: Path | None = None,
+    ) -> Predictor | CoarseToFine:
+        """A predictor; arguments and errors as `load`."""
+        how = self.manifest.pipeline
+        options = RuntimeOptions(threads, mode, arithmetic or how.get("arithmetic", "f32"), cache)
+        if how.get("kind") != KIND or len(self.stages) == 1:
+            return self._one(0, options, runtime, batch)
+        coarse, *fines = (self._one(i, options, runtime, batch) for i in range(len(self.stages)))
+        workers = options.workers if mode == "throughput" else 1
+        return CoarseToFine(coarse, fines, how, workers=workers)
+
+    def _one(self, index: int, options: RuntimeOptions, runtime: str | None, batch: int) -> Predictor:
+        stage = self.stages[index]
+        quick = options.mode == "throughput" or len(self.stages) > 1
+        chosen = runtime or (fastest(stage) if quick else stage.runtime)
+        infer = resolve(chosen)(self.data[index], stage, options)
+        return Predictor(stage.signature, infer, batch=batch if stage.batch else 1)
+
+
+def fingerprint(package: Path) -> str:
+    """What changes when a package is replaced: cheap to read, so that it can be looked at often.
+
+    Raises:
+        PackageError: the package is not there.
+    """
+    try:
+        if package.is_dir():
+            return _digest((package / MANIFEST).read_bytes())
+        return _identity(package.stat())
+    except OSError as error:
+        raise PackageError(f"cannot be read ({error.strerror})", where=package) from error
+
+
+def _digest(manifest: bytes) -> str:
+    return hashlib.sha256(manifest).hexdigest()[:16]
+
+
+def _identity(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
 
 
 def _listed(names: Any) -> list[str]:
@@ -120,7 +172,7 @@ def read_manifest(package: Path | str) -> Manifest:
         PackageError: as `load` does.
     """
     path = Path(package)
-    return Manifest.read(path) if path.is_dir() else _read_single(path)[0]
+    return Manifest.read(path) if path.is_dir() else _read_single(path).manifest
 
 
 def resolve(name: str) -> Runtime:
@@ -140,24 +192,46 @@ def resolve(name: str) -> Runtime:
     raise UsageError(f"no runtime is called {name!r}", remedy=f"known: {', '.join([*RUNTIMES, *plugins])}")
 
 
-def _read(path: Path, stage: str | None) -> tuple[Manifest, bytes, Stage]:
-    """Manifest, verified bytes and the stage to run."""
+def read_package(package: Path | str, stage: str | None = None) -> Package:
+    """A package folder or a single `.onnx`, read once.
+
+    Raises:
+        PackageError: no package, malformed, or changed since it was written, or while it was read.
+        UsageError: the package has several stages that nothing says how to join, and none is named.
+    """
+    path = Path(package)
     if not path.is_dir():
         return _read_single(path)
-    manifest = Manifest.read(path, verify=False)
-    chosen = _choose(manifest, stage, path)
-    file = stage_file(path, chosen)
-    data = _bytes(file)
-    if hashlib.sha256(data).hexdigest() != chosen.sha256:
+    manifest, text = Manifest.read_with_text(path)
+    stages = _wanted(manifest, stage, path)
+    data = tuple(_verified(path, chosen) for chosen in stages)
+    return Package(path, manifest, stages, data, _digest(text))
+
+
+def _wanted(manifest: Manifest, stage: str | None, path: Path) -> tuple[Stage, ...]:
+    """The stage that is named, those of the pipeline, or the only one."""
+    how = manifest.pipeline
+    if stage is not None or how.get("kind") != KIND:
+        return (_choose(manifest, stage, path),)
+    names = [how.get(COARSE, COARSE), *_listed(how.get(FINE, FINE))]
+    for name in names:
+        if name not in manifest.stages:
+            raise PackageError(f"its pipeline names the stage {name!r}, which it lacks", where=path)
+    return tuple(manifest.stages[name] for name in names)
+
+
+def _verified(path: Path, stage: Stage) -> bytes:
+    data, _ = _bytes(stage_file(path, stage))
+    if hashlib.sha256(data).hexdigest() != stage.sha256:
         raise PackageError(
-            f"{chosen.file} does not match its hash", where=path, remedy="export the package again"
+            f"{stage.file} does not match its hash", where=path, remedy="export the package again"
         )
-    return manifest, data, chosen
+    return data
 
 
-def _read_single(path: Path) -> tuple[Manifest, bytes, Stage]:
+def _read_single(path: Path) -> Package:
     """A lone `.onnx`: its manifest is in its metadata, with the hash of all that comes before."""
-    data = _bytes(path)
+    data, identity = _bytes(path)
     metadata: dict[str, str] = {}
     try:
         body, metadata = split_metadata(data)
@@ -176,7 +250,8 @@ def _read_single(path: Path) -> tuple[Manifest, bytes, Stage]:
         raise PackageError(f"manifest in its metadata cannot be read ({error})", where=path) from error
     manifest = Manifest.from_json(value, where=path)
     chosen = _choose(manifest, None, path)
-    return manifest, data, replace(chosen, sha256=hashlib.sha256(data).hexdigest())
+    chosen = replace(chosen, sha256=hashlib.sha256(data).hexdigest())
+    return Package(path, manifest, (chosen,), (data,), identity)
 
 
 def _choose(manifest: Manifest, stage: str | None, path: Path) -> Stage:
@@ -190,8 +265,10 @@ def _choose(manifest: Manifest, stage: str | None, path: Path) -> Stage:
     raise UsageError(f"has the stages {names}", where=path, remedy="name one of them")
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path) -> tuple[bytes, str]:
+    """What a file holds, and which file that was."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(), _identity(os.fstat(file.fileno()))
     except OSError as error:
         raise PackageError(f"cannot be read ({error.strerror})", where=path) from error

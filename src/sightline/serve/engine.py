@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,12 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.core.errors import PackageError
-from sightline.core.manifest import MANIFEST, Manifest
 from sightline.core.predictor import Predictor
 from sightline.core.specs import Signature
 from sightline.runtime.coarse_to_fine import CoarseToFine
-from sightline.runtime.loading import load, read_manifest
+from sightline.runtime.loading import Package, read_package
 from sightline.runtime.options import Mode, cores
 from sightline.serve.options import ServeOptions
 from sightline.serve.whole_frames import OUTPUTS, WholeFrames
@@ -27,8 +24,11 @@ Array = NDArray[Any]
 
 # A layout must win by this much: a larger batch and a second copy of the weights both have their price.
 BATCH_GAIN = 1.1
-WIDE_GAIN = 1.2
+WIDE_GAIN = 1.1
 BATCHES = (4, 16)
+TURNS = 3
+# Calls beyond one a core: while one thread waits for the interpreter another one computes.
+SPARE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +69,16 @@ class Engine:
 
     def __init__(self, package: Path, options: ServeOptions, name: str = "") -> None:
         self.package = package
-        self.fingerprint = package_fingerprint(package)  # first: a change while it is read is found again
-        before = _identity(package)
-        self.manifest: Manifest = read_manifest(package)
+        # Read once: a package that is replaced meanwhile cannot lend one version the network of another.
+        found = read_package(package)
+        self.fingerprint, self.manifest = found.fingerprint, found.manifest
         self.name, self.version = name or self.manifest.name, self.manifest.version
         threads = options.threads or cores()
-        self._threads = threads
-        self._narrow = _loaded(package, threads, "throughput", options)
-        self._wide = _loaded(package, threads, "latency", options) if threads > 1 else None
-        if (
-            _identity(package) != before
-        ):  # else the version of one package could answer with another's network
-            raise PackageError("changed while it was read", where=package, remedy="it is read again")
+        self._narrow = _opened(found, threads, "throughput", options)
+        self._wide = _opened(found, threads, "latency", options) if threads > 1 else None
         self.signature: Signature = self._narrow.signature
         self.free_batch = self._narrow.batch > 1
-        stage = next(iter(self.manifest.stages.values()))
-        self.outputs = stage.outputs if isinstance(self._narrow, Predictor) else OUTPUTS
+        self.outputs = found.stages[0].outputs if isinstance(self._narrow, Predictor) else OUTPUTS
         self.layout = _measure(self, options)
         if not self.layout.wide:
             self._wide = None
@@ -115,39 +109,17 @@ class Engine:
         }
 
 
-def _loaded(package: Path, threads: int, mode: Mode, options: ServeOptions) -> Predictor | WholeFrames:
-    found = load(package, threads, mode, runtime=options.runtime, arithmetic=options.arithmetic)
-    return WholeFrames(found) if isinstance(found, CoarseToFine) else found
-
-
-def package_fingerprint(package: Path) -> str:
-    """What changes when a package is replaced: cheap to read, so that it can be looked at often.
-
-    Raises:
-        PackageError: the package is not there.
-    """
-    try:
-        if package.is_dir():
-            return hashlib.sha256((package / MANIFEST).read_bytes()).hexdigest()[:16]
-        status = package.stat()
-    except OSError as error:
-        raise PackageError(f"cannot be read ({error.strerror})", where=package) from error
-    return f"{status.st_mtime_ns:x}-{status.st_size:x}-{status.st_ino:x}"
-
-
-def _identity(package: Path) -> tuple[int, int, int]:
-    """Which file stands there now; another one has another, even where it says the same."""
-    try:
-        status = (package / MANIFEST if package.is_dir() else package).stat()
-    except OSError as error:
-        raise PackageError(f"cannot be read ({error.strerror})", where=package) from error
-    return status.st_ino, status.st_ctime_ns, status.st_mtime_ns
+def _opened(found: Package, threads: int, mode: Mode, options: ServeOptions) -> Predictor | WholeFrames:
+    # Both layouts in one runtime: a client must not see which of them answered.
+    runtime = options.runtime or (found.stages[0].runtime if len(found.stages) == 1 else None)
+    opened = found.open(threads, mode, runtime=runtime, arithmetic=options.arithmetic)
+    return WholeFrames(opened) if isinstance(opened, CoarseToFine) else opened
 
 
 def _measure(engine: Engine, options: ServeOptions) -> Layout:
     """Try the layouts that are left open, each for its share of the warm-up."""
     threads = options.threads or cores()
-    sessions = options.sessions or threads
+    sessions = options.sessions or threads + SPARE
     tries: dict[str, tuple[Callable[[], object], int, int]] = {}
 
     def call(rows: int, alone: bool) -> Callable[[], object]:
@@ -160,24 +132,29 @@ def _measure(engine: Engine, options: ServeOptions) -> Layout:
     sizes = [n for n in BATCHES if n <= options.limits.pictures]
     for size in sizes if engine.free_batch and options.batch is None else ():
         tries[f"narrow x{size}"] = (call(size, False), sessions, size)
-    rates: dict[str, float] = {}
-    share = options.warmup_s / len(tries)
-    for name, (run, at_once, rows) in tries.items():
-        run()  # the first call allocates
-        if name != "narrow x1" and rows > 1 and _hopeless(rates, rows, share, sessions):
-            continue
-        rates[name] = _rate(run, at_once, share) * rows
+    rates = _rates(tries, options.warmup_s)
     batch = options.batch or _best_batch(rates)
     call_s = sessions / rates["narrow x1"]
     wide_s = 1 / rates["wide x1"] if "wide x1" in rates else float("inf")
-    wide = wide_s * WIDE_GAIN < call_s
+    wide = wide_s * WIDE_GAIN < min(sessions, threads) / rates["narrow x1"]
     rounded = {name: round(rate, 1) for name, rate in rates.items()}
     return Layout(sessions, batch, wide, rounded, round(1000 * (wide_s if wide else call_s), 3))
 
 
-def _hopeless(rates: Mapping[str, float], rows: int, share: float, sessions: int) -> bool:
-    """Whether a batch would take longer than its share of the warm-up, by what a single picture took."""
-    return rows * sessions / rates["narrow x1"] > share
+def _rates(tries: Mapping[str, tuple[Callable[[], object], int, int]], seconds: float) -> dict[str, float]:
+    """Pictures a second of each layout: its best of several short turns, since what runs beside it at the
+    start of a service only ever makes it slower.
+    """
+    share = seconds / len(tries) / TURNS
+    rates: dict[str, float] = {}
+    for turn in range(TURNS):
+        for name, (run, at_once, rows) in tries.items():
+            if rows > 1 and rows * at_once / rates["narrow x1"] > TURNS * share:
+                continue  # one call of it would take longer than it has, by what a single picture took
+            if turn == 0:
+                run()  # the first call allocates
+            rates[name] = max(rates.get(name, 0.0), _rate(run, at_once, share) * rows)
+    return rates
 
 
 def _best_batch(rates: Mapping[str, float]) -> int:
@@ -190,12 +167,12 @@ def _best_batch(rates: Mapping[str, float]) -> int:
 
 
 def _rate(run: Callable[[], object], at_once: int, seconds: float) -> float:
-    """Calls a second of `at_once` threads together, each at least twice."""
+    """Calls a second of `at_once` threads together, each at least once."""
     counts = [0] * at_once
     end = time.perf_counter() + seconds
 
     def loop(index: int) -> None:
-        while counts[index] < 2 or time.perf_counter() < end:
+        while counts[index] < 1 or time.perf_counter() < end:
             run()
             counts[index] += 1
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sightline.core.errors import SightlineError, UsageError
+from sightline.runtime.loading import fingerprint
 from sightline.serve.batcher import Batcher
-from sightline.serve.engine import Engine, package_fingerprint
+from sightline.serve.engine import Engine
 from sightline.serve.observing import Observer
 from sightline.serve.options import ServeOptions
 from sightline.serve.refusals import Refused
@@ -93,8 +94,11 @@ class Models:
         Raises:
             Refused: 404 where there is none, 503 while models are still loaded.
         """
-        chosen = version if version is not None else self._default.get(name)
-        found = self._served.get((name, chosen)) if chosen is not None else None
+        found, chosen = None, None
+        # Packages are swapped by another thread: where that comes between the two looks, look again.
+        while found is None and chosen != (now := self._default.get(name) if version is None else version):
+            chosen = now
+            found = self._served.get((name, chosen))
         if found is not None:
             return found
         if not self.ready:
@@ -127,13 +131,13 @@ class Models:
         for name, place in self._found(strict=False):
             seen.add(place)
             try:
-                fingerprint = package_fingerprint(place)
+                now = fingerprint(place)
             except SightlineError:
                 continue  # in the middle of being replaced: the next look finds it
             served = by_place.get(place)
-            tried = self._tried.get((place, fingerprint), 0)
-            if tried < MOST_TRIES and (served is None or served.engine.fingerprint != fingerprint):
-                self._tried[place, fingerprint] = tried + 1
+            tried = self._tried.get((place, now), 0)
+            if tried < MOST_TRIES and (served is None or served.engine.fingerprint != now):
+                self._tried[place, now] = tried + 1
                 steps.append(lambda n=name, p=place, old=served: self._step(n, p, old))  # type: ignore[misc]
         gone = [s for p, s in by_place.items() if p not in seen and not p.exists()]
         if len(gone) < len(self._served):  # never the last one: an unmounted disk should not stop the service
@@ -166,6 +170,7 @@ class Models:
                 self._faults[place] = str(error)
                 return None
             self._faults.pop(place, None)
+            self._tried.pop((place, new.engine.fingerprint), None)  # it may come back: a roll-back, twice
             self._put(new, strict=False)
             if old is not None and (old.name, old.engine.version) != (new.name, new.engine.version):
                 self._remove(old)

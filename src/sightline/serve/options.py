@@ -60,7 +60,7 @@ class ServeOptions:
 
     Attributes:
         threads: cores used by each model; None is every core this process may use.
-        sessions: calls of the network at once; None measures it while warming up.
+        sessions: calls of the network at once; None is one a core and one more.
         batch: most pictures in one call; None measures it while warming up.
         delay_ms: how long a call may wait for its batch to fill, where more pictures are on their way.
         deadline_ms: a request not answered by then is given up; a client may ask for less.
