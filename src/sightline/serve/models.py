@@ -98,7 +98,7 @@ class Models:
         # Packages are swapped by another thread: where that comes between the two looks, look again.
         while found is None and chosen != (now := self._default.get(name) if version is None else version):
             chosen = now
-            found = self._served.get((name, chosen))
+            found = self._served.get((name, chosen or ""))
         if found is not None:
             return found
         if not self.ready:
