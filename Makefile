@@ -40,19 +40,12 @@ prometheus:
 demo: $(READY)
 	$(BIN)/sightline demo --out demo --replace
 
-# A process for each group: with all rooms' native libraries in one, runs ended in a segmentation fault (heap corrupted
-# before it, by what is not yet known).
-TEST_GROUPS := "tests/cli tests/core tests/draw tests/data tests/contracts tests/video tests/simulate" \
-	"tests/models tests/probes" "tests/train tests/test_docs.py tests/test_public.py" "tests/evaluate tests/export" \
-	"tests/runtime tests/monitor tests/serve tests/lifecycle"
-
 test: $(READY)
-	@for group in $(TEST_GROUPS); do $(BIN)/python -m pytest $$group || exit 1; done
+	$(BIN)/python -m pytest
 
 test-all: $(READY) $(LABEL_STUDIO) $(TRITON_CLIENT)
-	@for group in $(TEST_GROUPS); do \
-		SIGHTLINE_TRITON_PYTHON=$(CURDIR)/$(TRITON_CLIENT) SIGHTLINE_LABEL_STUDIO=$(CURDIR)/$(LABEL_STUDIO) \
-		$(BIN)/python -m pytest -m 'slow or not slow' --timeout 3600 $$group || exit 1; done
+	SIGHTLINE_TRITON_PYTHON=$(CURDIR)/$(TRITON_CLIENT) SIGHTLINE_LABEL_STUDIO=$(CURDIR)/$(LABEL_STUDIO) \
+		$(BIN)/python -m pytest -m 'slow or not slow' --timeout 3600
 
 # The real server of the slow tests, in an environment of its own.
 $(LABEL_STUDIO): | $(READY)
