@@ -90,12 +90,11 @@ class ModelSection(_Strict):
 class AugmentSection(_Strict):
     """Geometric change composed into one warp, and photometric change as one colour matrix.
 
-    Ranges are symmetric: `rotate: 5` is -5..5 degrees, `brightness: 0.2` is a factor of 0.8..1.2. The
-    deviation of the noise is drawn anew for each element, from 0 to `noise`; a network taught with a
-    `constant` one learns that pictures are noisy, and errs on clean ones.
-    Past points that a model is told (`track` inputs) are moved by `track_noise` source pixels (a standard
-    deviation), hidden with the share `track_drop`, and put anywhere in the picture with the share
-    `track_wrong`: that is what its own past answers are like.
+    Ranges are symmetric: `rotate: 5` is -5..5 degrees, `brightness: 0.2` is a factor of 0.8..1.2. Noise has
+    a deviation drawn anew for each element, from 0 to `noise`: a `constant` one errs on clean pictures.
+    Past points that a model is told (`track` inputs) are moved by `track_noise` source pixels (deviation),
+    hidden with the share `track_drop`, put anywhere with the share `track_wrong`, as its own answers are.
+    `still` is how often a clip's past frames are its current one and past points hidden: a film's start.
     """
 
     flip: Share = 0.5
@@ -114,6 +113,7 @@ class AugmentSection(_Strict):
     track_noise: Annotated[float, Field(ge=0)] = 0.0
     track_drop: Share = 0.0
     track_wrong: Share = 0.0
+    still: Share = 0.0
     mosaic: Share = 0.0
     copy_paste: Share = 0.0
     off_last: Share = 0.0

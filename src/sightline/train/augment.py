@@ -74,12 +74,14 @@ class Draw:
         colour: (3, 4) f32 on RGB in 0..255, or None for no change.
         noise: standard deviation of Gaussian noise in grey levels, 0 for none.
         noise_seed: seed of that noise.
+        still: whether a clip shows its current frame throughout.
     """
 
     move: Move = Move()
     colour: Colour | None = None
     noise: float = 0.0
     noise_seed: int = 0
+    still: bool = False
 
 
 def generator(seed: int, epoch: int, index: int, repeat: int = 0) -> Random:
@@ -112,7 +114,9 @@ def draw(random: Random, section: AugmentSection) -> Draw:
     )
     drawn, noise_seed = float(random.uniform(0, section.noise or 1.0)), int(random.integers(1 << 31))
     noise = drawn if section.noise_strength == "random" else section.noise
-    return Draw(move, colour, noise if section.noise else 0.0, noise_seed)
+    # Drawn only where it is asked for: what was drawn without it stays what it was.
+    still = bool(section.still) and bool(random.random() < section.still)
+    return Draw(move, colour, noise if section.noise else 0.0, noise_seed, still)
 
 
 def colour_matrix(

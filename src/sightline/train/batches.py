@@ -116,6 +116,8 @@ class Pictures:
         self._alone = sum(spec.pixels != "track" for spec in self.inputs.values()) == 1
         if self.section.mosaic or self.section.copy_paste:
             _check_composable(self.inputs, labeller.tasks)
+        if self.section.still:
+            _check_clips(self.inputs)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -152,7 +154,9 @@ class Pictures:
                 track = track_of(sample.inputs[name])
                 if self.section.track_noise or self.section.track_drop or self.section.track_wrong:
                     track = perturbed(track, source_wh, random, self.section)
-                out[name] = place_track(track, first)
+                # Of a film that has just begun nothing is known; to tell where a still thing was would
+                # tell where it is.
+                out[name] = place_track(np.zeros_like(track) if change.still else track, first)
                 continue
             seen = pictures[name]
             placed_at = placement(seen.source_wh, spec, sample.centre)
@@ -160,7 +164,8 @@ class Pictures:
             # Inputs of several sizes must move alike; a single one is better not resampled for a mere shift.
             matrix = compose(placed_at, on_whole_pixels(move) if self._alone else move)
             there = compose(invert(seen.matrix), matrix)
-            placed = [_placed(frame, there, spec, change, t) for t, frame in enumerate(seen.frames)]
+            frames = [seen.frames[-1]] * spec.frames if change.still else seen.frames
+            placed = [_placed(frame, there, spec, change, t) for t, frame in enumerate(frames)]
             out[name] = np.stack(placed) if spec.frames > 1 else placed[0]
             if first is None:
                 first, source_wh = matrix, seen.source_wh
@@ -227,6 +232,15 @@ def _check_composable(inputs: Mapping[str, InputSpec], tasks: frozenset[Task]) -
             f"mosaic and copy_paste cannot be used with {what}",
             where="train.augment",
             remedy="set both to 0",
+        )
+
+
+def _check_clips(inputs: Mapping[str, InputSpec]) -> None:
+    if all(spec.frames == 1 for spec in inputs.values() if spec.pixels != "track"):
+        raise ProblemError(
+            "still repeats a clip's current frame, and the model reads single frames",
+            where="train.augment",
+            remedy="set still to 0, or model.input.frames to 2 or more",
         )
 
 
