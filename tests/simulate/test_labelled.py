@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sightline.core.errors import ContractError, FormatError
+from sightline.core.errors import ContractError, FormatError, UsageError
 from sightline.core.frames import FrameReader
 from sightline.data.importing import import_dataset
 from sightline.simulate.labelled import WatchClip, small, write_videos, write_watch_clip
@@ -71,3 +71,25 @@ def test_a_clip_holds_its_bit_rate_and_hides_enough(shared_data: Path, tmp_path:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FormatError):
         write_watch_clip(tmp_path / "b.mp4", replay=tmp_path / "empty", frames=10)
+
+
+def test_a_part_of_a_film_has_the_whole_films_labels(tmp_path: Path) -> None:
+    for name, part in (("whole", None), ("part", 4)):
+        write_videos(tmp_path / name, 2, frames=24, size_wh=(192, 108), fps=60, seed=3, part=part)
+    begins = set()
+    for film in ("rally000003", "rally000004"):
+        whole, few = (
+            [
+                row.split(",")[1:]
+                for row in (tmp_path / name / f"{film}_ball.csv").read_text().splitlines()[1:]
+            ]
+            for name in ("whole", "part")
+        )
+        assert len(few) == 4
+        begins |= {i for i in range(21) if whole[i : i + 4] == few}
+    assert len(begins) == 2
+
+
+def test_more_of_a_film_than_there_is_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="part 9 of 8 frames; ask for 1 to 8"):
+        write_videos(tmp_path, 1, frames=8, size_wh=(192, 108), part=9)

@@ -28,6 +28,14 @@ def test_other_seeds_are_other_halls() -> None:
     assert min(apart) > 8
 
 
+def test_a_part_of_a_rally_is_the_same_to_the_pixel_as_in_the_whole() -> None:
+    whole = list(simulate_rally(5, frames=12, size_wh=SMALL))
+    part = list(simulate_rally(5, frames=12, size_wh=SMALL, only=range(7, 10)))
+    assert len(part) == 3
+    for a, b in zip(part, whole[7:10], strict=True):
+        assert np.array_equal(a.pixels, b.pixels) and (a.point, a.time_s) == (b.point, b.time_s)
+
+
 def test_a_visible_shuttle_is_bright_at_its_point() -> None:
     shots = [
         list(simulate_rally(seed, frames=12, fps=30, size_wh=SMALL, **small(SMALL) | {"shutter": 0.05}))

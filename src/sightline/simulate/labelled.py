@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sightline.core.errors import ContractError
+from sightline.core.errors import ContractError, UsageError
 from sightline.core.files import write_json, write_text
 from sightline.core.media import write_picture
 from sightline.simulate.films import Film, film
@@ -126,6 +126,7 @@ def write_videos(
     fps: int = 60,
     seed: int = 0,
     replay: Path | None = None,
+    part: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
     """Write rallies as H.264 MP4s, each in a hall of its own, with a ball-track CSV beside each.
@@ -143,25 +144,41 @@ def write_videos(
         seed: of the first rally.
         replay: a folder of real tracks for the shuttle to follow (`simulate.replay`), instead of simulated
             flight.
+        part: film only so many of the frames in a row; where they begin is drawn from the seed, evenly. What
+            is filmed is what the whole film would show there.
         progress: called with 1 after each rally.
 
     Raises:
         FormatError: `replay` holds no track.
+        UsageError: `part` is not between 1 and `frames`.
     """
+    if part is not None and not 1 <= part <= frames:
+        raise UsageError(f"part {part} of {frames} frames", remedy=f"ask for 1 to {frames}")
     tracks = read_tracks(replay) if replay else []
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(seed, seed + rallies):
         name = f"rally{number:06d}"
+        only = _part(number, frames, part)
         if tracks:
             track = draw_track(np.random.default_rng(number), tracks, frames / fps)
-            shots = replay_rally(track, number, frames=frames, fps=fps, size_wh=size_wh)
+            shots = replay_rally(track, number, frames=frames, fps=fps, size_wh=size_wh, only=only)
         else:
-            shots = simulate_rally(number, frames=frames, fps=fps, size_wh=size_wh, **small(size_wh))
+            shots = simulate_rally(
+                number, frames=frames, fps=fps, size_wh=size_wh, only=only, **small(size_wh)
+            )
         with film(folder / f"{name}.mp4", size_wh, fps, crf=18 + number % 8) as out:
             write_text(folder / f"{name}_ball.csv", _filmed(out, shots)[0])
         if progress:
             progress(1)
     return folder
+
+
+def _part(seed: int, frames: int, part: int | None) -> range | None:
+    """Which frames of a film are shown; drawn apart from all else, so that the film stays the same."""
+    if part is None:
+        return None
+    first = int(np.random.default_rng((seed, frames, part)).integers(frames - part + 1))
+    return range(first, first + part)
 
 
 def _filmed(out: Film, shots: Iterable[RallyFrame]) -> tuple[str, int]:

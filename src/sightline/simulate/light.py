@@ -48,9 +48,14 @@ class Sensor:
     def expose(self, rng: np.random.Generator, picture: U8, frame: int) -> U8:
         """The picture with this frame's gain and grain."""
         height, width = picture.shape[:2]
-        x, y = (int(v) for v in rng.integers(0, MARGIN, 2))
+        x, y = self.skip(rng)
         grain = self.grain[y : y + height, x : x + width]
         return np.asarray(cv2.addWeighted(picture, float(self.gain[frame]), grain, 1.0, -128.0), np.uint8)
+
+    def skip(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Draw where a frame's grain begins: all that is drawn for a frame, seen or not."""
+        x, y = (int(v) for v in rng.integers(0, MARGIN, 2))
+        return x, y
 
 
 def draw_sensor(rng: np.random.Generator, size_wh: tuple[int, int], frames: int, fps: float) -> Sensor:

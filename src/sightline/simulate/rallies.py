@@ -59,6 +59,7 @@ def simulate_rally(
     head_scale: float = 1.0,
     view: str | None = None,
     crowd: float = 1.0,
+    only: range | None = None,
 ) -> Iterator[RallyFrame]:
     """Frames of one rally in a hall of its own; those of less than three seconds begin with a stroke.
 
@@ -71,6 +72,7 @@ def simulate_rally(
         head_scale: how much larger than life the shuttle is drawn, so that small pictures hold it.
         view: where the camera stands, a name in `camera.VIEWS`; broadcast or club, drawn, if None.
         crowd: how much there is, 0 to 1, of what misleads: people, words, specks, things on the floor.
+        only: which of the frames are drawn, all if None; pixels and points are those of the whole rally.
     """
     rng = np.random.default_rng(seed)
     stage = Stage(rng, frames, fps, size_wh, shutter=shutter, head_scale=head_scale, view=view, crowd=crowd)
@@ -81,7 +83,7 @@ def simulate_rally(
         # A short film of a shuttle in a hand shows nothing: it begins with the next stroke.
         at = (s.step * STEP_S for s in play.strokes if lead <= s.step * STEP_S <= lead + SEARCHED_S)
         lead = next(at, lead)
-    yield from perform(rng, stage, play, frames, lead)
+    yield from perform(rng, stage, play, frames, lead, only=only)
 
 
 class Stage:
@@ -111,16 +113,28 @@ class Stage:
 
 
 def perform(
-    rng: np.random.Generator, stage: Stage, play: Play, frames: int, lead: float, *, in_front: bool = False
+    rng: np.random.Generator,
+    stage: Stage,
+    play: Play,
+    frames: int,
+    lead: float,
+    *,
+    in_front: bool = False,
+    only: range | None = None,
 ) -> Iterator[RallyFrame]:
-    """Film `frames` frames of a play from `lead` seconds on.
+    """Film `frames` frames of a play from `lead` seconds on, or `only` some of them.
 
     With `in_front` no player is drawn over the shuttle, wherever they stand.
     """
     cast = Cast(rng, play, stage.hall.light)
     axes = _attitudes(rng, play)
     grain = np.random.default_rng(int(rng.integers(1 << 62)))
+    wanted = range(frames) if only is None else only
     for index in range(frames):
+        if index not in wanted:
+            # What a frame draws at random is drawn all the same, so that later ones are what they were.
+            stage.sensor.skip(grain)
+            continue
         yield _film(grain, stage, play, axes, cast, index, lead, in_front)
 
 

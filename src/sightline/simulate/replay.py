@@ -125,6 +125,7 @@ def replay_rally(
     size_wh: tuple[int, int] = (1920, 1080),
     shutter: float | None = None,
     view: str = "broadcast",
+    only: range | None = None,
 ) -> Iterator[RallyFrame]:
     """Frames that show the shuttle where `track` had it, scaled to `size_wh` and made smooth at `fps`.
 
@@ -139,6 +140,7 @@ def replay_rally(
         size_wh: width and height in pixels.
         shutter: share of a frame's time that the shutter is open; drawn if None.
         view: where the camera stands, a name in `camera.VIEWS`.
+        only: which of the frames are drawn, all if None.
     """
     whole = int((len(track) - 1) * fps / track.fps) + 1
     count = whole if frames is None else min(frames, whole)
@@ -147,7 +149,7 @@ def replay_rally(
     play = lift(track, stage.camera, fps)
     # The middle of a frame's exposure is the moment of the track.
     lead = LEAD_S - stage.shutter / fps / 2
-    yield from perform(rng, stage, play, count, lead, in_front=True)
+    yield from perform(rng, stage, play, count, lead, in_front=True, only=only)
 
 
 def lift(track: RealTrack, camera: Camera, fps: float) -> Play:
