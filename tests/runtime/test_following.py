@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.scripts import VIEW, play, straight
-from sightline.runtime.following import Motion, Track
-from sightline.runtime.locating import XY, Coarse, Fine, Seen
+from sightline.runtime.following import Followed, Motion, Track
+from sightline.runtime.locating import XY, Coarse, Fine, Outcome, Seen, View
 
 NEVER = 10_000
 
 
 def track(**settings: float) -> Track:
-    return Track(**({"check_every": 0, "lost_every": 1, "fall": 0.0, "drag": 0.0} | settings))  # type: ignore[arg-type]
+    plain = {"check_every": 0, "lost_every": 1, "fall": 0.0, "drag": 0.0, "rest_every": 0}
+    return Track(**(plain | settings))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("lag", [1, 2])
@@ -129,3 +131,81 @@ def test_two_predictions_in_a_row_are_one_of_their_sum(drag: float, fall: float,
 def test_one_answer_sets_the_velocity_where_it_was_unknown() -> None:
     corrected = Motion((100.0, 100.0)).after(2, 0.0, 0.0).corrected((120.0, 90.0), 2, 1.0)
     assert corrected == Motion((120.0, 90.0), (10.0, -5.0))
+
+
+def asked_of(mode: Track, coarse: Seen, fine: dict[int, Seen], frames: int) -> tuple[list[str], list[float]]:
+    """What `mode` asks where the coarse stage always says the same and the fine one as scripted by frame,
+    from frame 0 on about (300, 200): `c`, `f` there, `r` elsewhere; and the scores of its answers.
+    """
+    state, asked, scores = mode.start(VIEW), [], []
+    for frame in range(frames):
+        plan, letters = mode.plan(state, 1), ""
+        try:
+            ask = next(plan)
+            while True:
+                if isinstance(ask, Coarse):
+                    letters, reply = letters + "c", coarse
+                else:
+                    (centre,) = ask.centres
+                    there = math.dist(centre, (300, 200)) < 20
+                    letters += "f" if there else "r"
+                    reply = fine.get(frame, Seen(centre, 0.05)) if there else Seen(centre, 0.05)
+                ask = plan.send((reply,))
+        except StopIteration as end:
+            state = mode.after(state, end.value)
+            scores.append(end.value.seen.score)
+        asked.append(letters)
+    return asked, scores
+
+
+HERE, NOTHING = Seen((300.0, 200.0), 0.9), Seen((500.0, 250.0), 0.1)
+
+
+def resting(**settings: float) -> tuple[list[str], list[float]]:
+    """Found at 0 to 2, unseen by the fine stage until 12 and by the coarse one for good."""
+    fine = {frame: HERE for frame in range(20) if not 3 <= frame < 12}
+    mode = track(lag=1, patience=2, lost_every=2, **settings)
+
+    class Begun(Track):
+        """Found already."""
+
+        def start(self, view: View) -> Followed:
+            return Followed(view, Motion(HERE.xy), 0, False, 0, HERE.xy)
+
+    return asked_of(Begun(**asdict(mode)), NOTHING, fine, 20)
+
+
+def test_what_came_to_rest_is_looked_for_where_it_was_while_the_coarse_stage_is_silent() -> None:
+    asked, scores = resting(rest_every=2)
+    assert asked[:3] == ["f"] * 3 and asked[3:6] == ["fc"] * 3
+    assert asked[6:12] == ["", "cf", "", "c", "", "cf"]  # frames 8 and 12 of the film: every second look
+    assert asked[12:16] == ["", "c", "", "cf"] and scores[15:] == [0.9] * 5 and asked[16:] == ["f"] * 4
+
+
+def test_without_such_looks_what_rests_is_never_found_again() -> None:
+    asked, scores = resting(rest_every=0)
+    assert not any("f" in letters for letters in asked[6:]) and max(scores[6:]) < 0.5
+
+
+def test_a_place_that_was_not_sure_is_not_returned_to() -> None:
+    unsure = {0: Seen((300.0, 200.0), 0.6)}
+    mode = track(lag=1, patience=1, rest_every=1)
+    asked, _ = asked_of(mode, Seen((300.0, 200.0), 0.1), unsure, 8)
+    assert not any("f" in letters for letters in asked)
+
+
+def test_an_answer_off_the_motion_is_checked_by_the_coarse_stage_unless_it_had_looked() -> None:
+    mode = track(lag=1)
+    moving = Followed(VIEW, Motion((300.0, 200.0), (10.0, 0.0)), 0, True, 5)
+    cases = ((20, False, False), (60, False, True), (60, True, False), (200, False, True))
+    for away, calibrated, doubted in cases:
+        after = mode.after(moving, Outcome(Seen((310.0 + away, 200.0), 0.9), calibrated=calibrated))
+        assert after.doubted is doubted
+        plan = mode.plan(after, 1)
+        next(plan)
+        try:
+            follows: object = plan.send((Seen((310.0 + away, 200.0), 0.9),))
+        except StopIteration:
+            follows = None
+        assert isinstance(follows, Coarse) is doubted
+    assert not track(lag=1, doubt=0).after(moving, Outcome(Seen((370.0, 200.0), 0.9))).doubted

@@ -47,6 +47,8 @@ class Followed:
         age: frames since then.
         speed_known: whether it was seen twice, so that its velocity means something.
         frame: index of the last frame known, -1 before the first.
+        rest: where it was last surely seen, and may still lie; None before that.
+        doubted: whether the last answer was not where the motion led, and no coarse stage had looked.
     """
 
     view: View
@@ -54,6 +56,8 @@ class Followed:
     age: int = 0
     speed_known: bool = False
     frame: int = -1
+    rest: XY | None = None
+    doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,9 @@ class Track:
     While it is followed, one fine window a frame is read at the predicted place. An answer near the edge
     of the window is read again about itself. Where the fine stage sees nothing, the coarse one looks over
     the whole frame, and the fine one confirms. After `patience` frames without it, it is lost: then only
-    every `lost_every`-th frame is looked at, coarse. Every `check_every` frames the coarse stage looks all
+    every `lost_every`-th frame is looked at, coarse; where that finds nothing, now and then the fine stage
+    looks where the object was last surely seen, since what has come to rest is still there. Every
+    `check_every` frames, and after an answer that was not where the motion led, the coarse stage looks all
     the same; where it and the fine stage disagree the better score wins, so that nothing false is followed
     for long.
 
@@ -79,6 +85,10 @@ class Track:
         check_every: frames between two checks by the coarse stage while it is followed; 0 for none.
         coarse_least: score from which on a coarse answer is worth a fine window; low, since the fine
             stage decides.
+        rest_every: while it is lost, looks from one at its last sure place to the next; 0 for none.
+        sure: score from which on a place is such a one.
+        doubt: share of the window's half that an answer may lie off the motion before it is checked; 0 for
+            no such checks.
     """
 
     lag: int = 2
@@ -91,6 +101,9 @@ class Track:
     doubt_every: int = 1
     check_every: int = 60
     coarse_least: float = 0.3
+    rest_every: int = 2
+    sure: float = 0.7
+    doubt: float = 0.25
 
     def start(self, view: View) -> Followed:
         """Lost."""
@@ -102,7 +115,7 @@ class Track:
         if state.motion is None:
             if frame % self.lost_every:
                 return Outcome(Seen(_middle(state.view), 0.0))
-            return (yield from self._search(state.view, Outcome(Seen(_middle(state.view), 0.0))))
+            return (yield from self._look(state, frame // self.lost_every))
         centre = state.motion.after(state.age + ahead, self.drag, self.fall).xy
         centre = _inside(centre, state.view)
         (seen,) = yield Fine((centre,))
@@ -110,7 +123,7 @@ class Track:
         if seen.score >= state.view.least and not self._well_inside(seen.xy, centre, state.view):
             (seen,) = yield Fine((_inside(seen.xy, state.view),))
             outcome = Outcome(seen, fine=2)
-        checked = self.check_every and frame % self.check_every == 0
+        checked = state.doubted or (self.check_every and frame % self.check_every == 0)
         if seen.score >= state.view.least and not checked:
             return outcome
         if seen.score < state.view.least and frame % self.doubt_every:
@@ -122,15 +135,34 @@ class Track:
         frame, age = state.frame + 1, state.age + 1
         if outcome.seen.score < state.view.least:
             lost = state.motion is None or age > self.patience
-            return replace(state, frame=frame, age=age, motion=None if lost else state.motion)
+            motion = None if lost else state.motion
+            return replace(state, frame=frame, age=age, motion=motion, doubted=False)
+        rest = outcome.seen.xy if outcome.seen.score >= self.sure else state.rest
+        fresh = Followed(state.view, Motion(outcome.seen.xy), 0, False, frame, rest)
         if state.motion is None:
-            return Followed(state.view, Motion(outcome.seen.xy), 0, False, frame)
+            return fresh
         expected = state.motion.after(age, self.drag, self.fall)
-        if math.dist(expected.xy, outcome.seen.xy) > min(state.view.window_wh) / 2:
+        half = min(state.view.window_wh) / 2
+        away = math.dist(expected.xy, outcome.seen.xy)
+        known = state.speed_known or away > half
+        doubted = bool(self.doubt) and known and away > self.doubt * half and not outcome.calibrated
+        if away > half:
             # Hit, or another thing: how it moved before says nothing any more.
-            return Followed(state.view, Motion(outcome.seen.xy), 0, False, frame)
+            return replace(fresh, doubted=doubted)
         gain = self.gain if state.speed_known else 1.0
-        return Followed(state.view, expected.corrected(outcome.seen.xy, age, gain), 0, True, frame)
+        motion = expected.corrected(outcome.seen.xy, age, gain)
+        return replace(fresh, motion=motion, speed_known=True, doubted=doubted)
+
+    def _look(self, state: Followed, look: int) -> Plan:
+        """Coarse for what is lost, and where that is silent fine at its last sure place on some looks."""
+        out = yield from self._search(state.view, Outcome(Seen(_middle(state.view), 0.0)))
+        if out.seen.score >= state.view.least or state.rest is None:
+            return out
+        if not self.rest_every or look % self.rest_every:
+            return out
+        (seen,) = yield Fine((state.rest,))
+        out = replace(out, fine=out.fine + 1)
+        return replace(out, seen=seen) if seen.score > out.seen.score else out
 
     def _search(self, view: View, so_far: Outcome) -> Plan:
         """Coarse, and fine where it saw something that is not what the fine stage has already."""
