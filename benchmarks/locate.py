@@ -42,7 +42,7 @@ from sightline.train.stages import StagedRun, train_stages
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("SIGHTLINE_SHARED_DATA", REPO.parent / "shared" / "data"))
 LIMIT_S = 40 * 60
-COARSE_SHARE = 0.6
+COARSE_SHARE = 0.5
 BARS = {"median_px": (2.0, False), "within_8px": (0.95, True), "mean_px": (3.0, False), "f1": (0.95, True)}
 
 RECIPE: dict[str, Any] = {
@@ -87,6 +87,7 @@ RECIPE: dict[str, Any] = {
                     "contrast": 0.4,
                     "saturation": 0.5,
                     "hue": 30,
+                    "still": 0.15,
                 },
             },
         },
@@ -116,7 +117,7 @@ RECIPE: dict[str, Any] = {
                 "ema": 0.995,
                 "workers": 1,
                 "cache": "disk",
-                "cache_mb": 6000,
+                "cache_mb": 9000,
                 "monitor": "locate.within_8px",
                 "augment": {
                     "flip": 0.5,
@@ -125,6 +126,7 @@ RECIPE: dict[str, Any] = {
                     "contrast": 0.4,
                     "saturation": 0.5,
                     "hue": 30,
+                    "still": 0.15,
                 },
             },
         },

@@ -22,24 +22,29 @@ class Films:
 
     Attributes:
         name: of the set.
-        parts: first seed, number of rallies and frames of each, in one folder.
+        parts: first seed, number of rallies, frames of each, and how many of those in a row are filmed.
         replayed: whether they follow real tracks.
     """
 
     name: str
-    parts: tuple[tuple[int, int, int], ...]
+    parts: tuple[tuple[int, int, int, int], ...]
     replayed: bool = False
 
     @property
-    def wanted(self) -> list[tuple[int, int]]:
-        """Seed and frames of every rally."""
-        return [(seed, frames) for first, count, frames in self.parts for seed in range(first, first + count)]
+    def wanted(self) -> list[tuple[int, int, int]]:
+        """Seed of every rally, its frames, and how many are filmed."""
+        return [
+            (seed, frames, part)
+            for first, count, frames, part in self.parts
+            for seed in range(first, first + count)
+        ]
 
 
-# Short films show many halls, and begin with a stroke; long ones show what comes between strokes.
-TRAIN = Films("train", ((100_000, 110, 48), (200_000, 20, 192)))
-TEST = Films("test", ((700_000, 16, 240),))
-REPLAY = Films("replay", ((800_000, 12, 240),), replayed=True)
+# Short films show many halls, each some part of a rally: strokes, flights, a shuttle held or lying on the
+# floor, as often as in whole ones. Long ones show what comes after what.
+TRAIN = Films("train", ((100_000, 190, 240, 48), (200_000, 20, 192, 192)))
+TEST = Films("test", ((700_000, 16, 240, 240),))
+REPLAY = Films("replay", ((800_000, 12, 240, 240),), replayed=True)
 
 
 def rendered(root: Path, films: Films, tracks: Path | None = None, *, processes: int = 2) -> Path:
@@ -61,20 +66,21 @@ def rendered(root: Path, films: Films, tracks: Path | None = None, *, processes:
             list(pool.map(_render, *zip(*((folder, *row, replay) for row in absent), strict=True)))
     spent = time.monotonic() - started
     print(
-        f"films {films.name}: {len(films.wanted)} rallies, {sum(n for _, n in films.wanted)} frames, "
+        f"films {films.name}: {len(films.wanted)} rallies, {sum(n for *_, n in films.wanted)} frames, "
         f"{len(absent)} rallies rendered now in {spent:.0f} s (not counted as training)",
         flush=True,
     )
     return folder
 
 
-def _render(folder: Path, seed: int, frames: int, replay: Path | None) -> None:
+def _render(folder: Path, seed: int, frames: int, part: int, replay: Path | None) -> None:
     import cv2
 
     from sightline.simulate.labelled import write_videos
 
     cv2.setNumThreads(1)
-    write_videos(folder, 1, frames=frames, seed=seed, replay=replay)
+    # A whole film is asked for as before, so that it is the one it was.
+    write_videos(folder, 1, frames=frames, seed=seed, replay=replay, part=None if part == frames else part)
 
 
 def _renderer() -> str:
