@@ -87,6 +87,24 @@ def test_a_model_without_heatmaps_is_refused(dataset: Dataset) -> None:
         heat_sheet(run, dataset, [dataset.records[0].id])
 
 
+def test_a_sheet_says_which_draws_are_still(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    def kept(pictures: Any, captions: list[str], **_: Any) -> Any:
+        told.extend(captions)
+        return pictures[0]
+
+    monkeypatch.setattr("sightline.train.sheet.contact_sheet", kept)
+    ids = [record.id for record in dataset.records[:2]]
+    for share, expected in ((0.0, ""), (1.0, ", still")):
+        told.clear()
+        asked = problem(dataset)
+        section = asked.train.augment.model_copy(update={"still": share})
+        train = asked.train.model_copy(update={"augment": section})
+        augmentation_sheet(asked.model_copy(update={"train": train}), dataset, ids, draws=2)
+        assert told == [word for id in ids for word in (id, f"epoch 1{expected}", f"epoch 2{expected}")]
+
+
 def test_heat_is_strongest_at_its_peak_and_nothing_is_added_without_any() -> None:
     picture = np.full((60, 80, 3), 90, np.uint8)
     heat = np.zeros((6, 8), np.float32)

@@ -17,6 +17,7 @@ from sightline.data.samples import samples
 from sightline.draw import contact_sheet, draw_record
 from sightline.draw.heat import draw_heat
 from sightline.draw.result import draw_result
+from sightline.train.augment import draw, generator
 from sightline.train.batches import Pictures
 from sightline.train.labels import Labeller
 from sightline.train.run import Run, build_model
@@ -38,7 +39,7 @@ def augmentation_sheet(
     Args:
         problem: its model's inputs and its augmentation, seed and all.
         dataset: holds the records.
-        ids: records to show; the last frame of a clip is shown.
+        ids: records to show; the last frame of a clip is shown, and its caption says whether it is `still`.
         draws: of the change beside the plain picture.
         dark: dark page.
 
@@ -62,7 +63,9 @@ def augmentation_sheet(
             pixels = np.asarray(inputs[name], np.uint8)
             frame = pixels[-1] if pixels.ndim == 4 else pixels
             pictures.append(draw_target(frame, target, dataset.classes))
-            captions.append(view.id if epoch < 0 else f"epoch {epoch + 1}")
+            # Where mosaics may come before the change is drawn there are no clips, and nothing is still.
+            still = epoch >= 0 and draw(generator(seed, epoch, index), section).still
+            captions.append(view.id if epoch < 0 else f"epoch {epoch + 1}" + ", still" * still)
     size = _cell(pictures[0]) if pictures else (1, 1)
     title = f"{problem.name}: as placed, and {draws} draws of its augmentation"
     return contact_sheet(pictures, captions, columns=draws + 1, cell_wh=size, title=title, dark=dark)
