@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,21 +21,25 @@ from sightline.monitor.store import Store
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server of our own, where PostgreSQL is installed."""
+def postgres() -> Iterator[str]:
+    """The URL of a server of our own, where PostgreSQL is installed; root starts it as somebody else."""
     programs = [Path(p) for p in os.environ["PATH"].split(os.pathsep)]
     programs += sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     found = next((p for p in programs if (p / "initdb").is_file() and (p / "pg_ctl").is_file()), None)
-    if found is None or os.geteuid() == 0:
-        pytest.skip("PostgreSQL is not installed, or this is root, whom it refuses")
-    folder = tmp_path_factory.mktemp("postgres")
-    run = {"check": True, "capture_output": True, "timeout": 120}
-    subprocess.run([found / "initdb", "-D", folder / "data", "-A", "trust", "-U", "me"], **run)
-    options = f"-c listen_addresses=127.0.0.1 -c port=54329 -k {folder}"
-    log = folder / "log"
-    subprocess.run([found / "pg_ctl", "-D", folder / "data", "-o", options, "-l", log, "-w", "start"], **run)
-    yield "postgresql://me@127.0.0.1:54329/postgres"
-    subprocess.run([found / "pg_ctl", "-D", folder / "data", "-m", "fast", "stop"], **run)
+    if found is None:
+        pytest.skip("PostgreSQL is not installed")
+    with tempfile.TemporaryDirectory(prefix="postgres-") as name:
+        folder, run = Path(name), {"check": True, "capture_output": True, "timeout": 120, "cwd": name}
+        if os.geteuid() == 0:
+            shutil.chown(folder, "nobody")
+            run["user"] = "nobody"
+        data, log = folder / "data", folder / "log"
+        subprocess.run([found / "initdb", "-D", data, "-A", "trust", "-U", "me"], **run)
+        options = f"-c listen_addresses=127.0.0.1 -c port=54329 -k {folder}"
+        # Its output goes to a file: the server keeps what it inherits open, and a pipe would be waited for.
+        subprocess.run([found / "pg_ctl", "-D", data, "-o", options, "-l", log, "-w", "start"], **run)
+        yield "postgresql://me@127.0.0.1:54329/postgres"
+        subprocess.run([found / "pg_ctl", "-D", data, "-m", "fast", "stop"], **run)
 
 
 def test_a_find_comes_back_as_it_was_kept(tmp_path: Path) -> None:
