@@ -43,7 +43,8 @@ class Films:
 # Short films show many halls, each some part of a rally: strokes, flights, a shuttle held or lying on the
 # floor, as often as in whole ones. Long ones show what comes after what.
 TRAIN = Films("train", ((100_000, 190, 240, 48), (200_000, 20, 192, 192)))
-TEST = Films("test", ((700_000, 16, 240, 240),))
+# Not seeds from 700_000: those films were looked at while `track` was mended.
+TEST = Films("test", ((710_000, 16, 240, 240),))
 REPLAY = Films("replay", ((800_000, 12, 240, 240),), replayed=True)
 
 
