@@ -223,7 +223,7 @@ def _agree(trained: CoarseToFine, exported: CoarseToFine, dataset: Dataset, ids:
     widest = float(apart.max()) if apart.size else 0.0
     # A score that lies on the threshold may fall to either side by rounding, and a mode may then go another
     # way for a frame or two: a few are allowed.
-    if unlike > max(1, len(a.answered) // 100) or float(np.mean(apart > SAME_PX)) > 0.01:
+    if unlike > max(1, len(a.answered) // 100) or int((apart > SAME_PX).sum()) > 0.01 * apart.size:
         raise ParityFailed(
             f"{unlike} of {len(a.answered)} frames answered otherwise, points up to {widest:.3g} px apart",
             where=f"the stages together on {first}",
